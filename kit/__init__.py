@@ -1,0 +1,1 @@
+"""Live crypto trading from a Jupyter notebook: safe, fast and pleasant."""

@@ -1,0 +1,1 @@
+"""Venues behind three ports, and the connector that a strategy sees."""

@@ -1,0 +1,1 @@
+"""Time and talk: clock, events, background tasks, network health, rate limits."""

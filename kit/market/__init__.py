@@ -1,0 +1,1 @@
+"""Order books and what keeps them in step with the exchange."""

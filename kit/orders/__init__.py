@@ -1,0 +1,1 @@
+"""Orders in flight, balances, and what keeps both in step with the exchange."""

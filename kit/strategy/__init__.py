@@ -1,0 +1,1 @@
+"""Strategies: parameters, proposals, the base class and pure market making."""

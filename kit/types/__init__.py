@@ -1,0 +1,1 @@
+"""Frozen values that every other part speaks: markets, orders, events, and the ports between them."""

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from kit.testnet.market import Market
-from kit.testnet.symbols import Side, SymbolInfo, to_units
+from kit.testnet.symbols import UNITS, Side, SymbolInfo, to_units
 
 ORDER_TYPES = ("LIMIT", "LIMIT_MAKER", "MARKET")
 TIMES_IN_FORCE = ("GTC", "IOC", "FOK")
@@ -64,9 +64,11 @@ def check(market: Market, new: NewOrder, *, now_ms: int, open_orders: int) -> Si
     if new.type == "MARKET":
         return _check_market(market, new, now_ms)
     if new.price is None:
-        raise _missing("price")
+        raise missing("price")
     if new.qty is None:
-        raise _missing("quantity")
+        raise missing("quantity")
+    if new.quote_qty is not None:
+        raise VenueReject(-1106, "Parameter 'quoteOrderQty' sent when not required.")
     price = _price_filter(info, new.price)
     _percent_price(market, price, now_ms)
     lots = _lot_size(info, new.qty)
@@ -128,7 +130,8 @@ def _check_words(new: NewOrder) -> None:
         raise VenueReject(-1013, "This symbol does not allow the specified self-trade prevention mode.")
 
 
-def _missing(name: str) -> VenueReject:
+def missing(name: str) -> VenueReject:
+    """Return the rejection of a request without a parameter that it needs."""
     return VenueReject(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
 
 
@@ -160,9 +163,9 @@ def _percent_price(market: Market, price_ticks: int, now_ms: int) -> None:
     quote, lots = market.tape.average(now_ms)
     if not lots:
         return
-    info = market.info
-    average = Decimal(quote) / (lots * info.quote_units)  # in ticks
-    if not average * info.percent_price_down <= price_ticks <= average * info.percent_price_up:
+    down, up = market.info.percent_units
+    value = price_ticks * lots * market.info.quote_units * UNITS
+    if not quote * down <= value <= quote * up:
         raise filter_failure("PERCENT_PRICE_BY_SIDE")
 
 
@@ -176,7 +179,7 @@ def _check_market(market: Market, new: NewOrder, now_ms: int) -> Size:
     info = market.info
     if (new.qty is None) == (new.quote_qty is None):
         raise (
-            _missing("quantity")
+            missing("quantity")
             if new.qty is None
             else VenueReject(-1128, "Combination of optional parameters invalid.")
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -11,7 +12,6 @@ from kit.testnet.symbols import Side, SymbolInfo
 from kit.testnet.tape import Kline, Tape
 
 Status: TypeAlias = Literal["NEW", "PARTIALLY_FILLED", "FILLED", "CANCELED", "EXPIRED", "REJECTED", "EXPIRED_IN_MATCH"]
-ExecutionType: TypeAlias = Literal["NEW", "TRADE", "CANCELED", "EXPIRED", "REJECTED", "TRADE_PREVENTION"]
 
 
 class Order(Resting):
@@ -20,22 +20,24 @@ class Order(Resting):
 
     ``quote_units`` is the budget of a market order by quote (0 otherwise); the ``qty_lots`` of such an order is what
     it executed. ``hold_per_lot`` is what each open lot keeps locked on the account. Times in ms; ``working_ms`` is
-    when it was accepted. Orders of unlimited accounts keep no ``fills`` and are in no index.
+    when it was accepted. ``expiry_reason`` is Binance's, set when EXPIRED; ``cancel_id`` is the client id of the
+    request that cancelled it. Orders of unlimited accounts keep no ``fills`` and are in no index.
     """  # noqa: D205 (one list of fields)
 
     __slots__ = (
         "account",
+        "cancel_id",
         "client_order_id",
         "created_ms",
         "cum_quote_units",
         "executed_lots",
+        "expiry_reason",
         "fills",
         "hold_per_lot",
         "is_buy",
         "market",
         "order_id",
-        "prevented_lots",
-        "prevented_match_id",
+        "preventions",
         "qty_lots",
         "quote_units",
         "side",
@@ -81,8 +83,9 @@ class Order(Resting):
         self.hold_per_lot = 0
         self.created_ms = self.updated_ms = now_ms
         self.fills: list[Trade] | None = None
-        self.prevented_lots = 0
-        self.prevented_match_id = -1
+        self.preventions: list[Prevention] | None = None
+        self.expiry_reason = ""
+        self.cancel_id = ""
 
     def __repr__(self) -> str:
         what = f"{self.side} {self.open_lots}/{self.qty_lots}@{self.price_ticks}"
@@ -97,6 +100,16 @@ class Order(Resting):
     def working_ms(self) -> int:
         """When the order was accepted, in ms."""
         return self.created_ms
+
+    @property
+    def prevented_match_id(self) -> int:
+        """The prevented match that expired the order, -1 when none did."""
+        return self.preventions[-1].match_id if self.preventions and self.prevented_lots else -1
+
+    @property
+    def prevented_lots(self) -> int:
+        """Lots that expired instead of trading with the own account; 0 unless the order is EXPIRED_IN_MATCH."""
+        return self.open_lots if self.status == "EXPIRED_IN_MATCH" else 0
 
     @property
     def held_units(self) -> int:
@@ -160,6 +173,29 @@ class Trade:
         return (self.maker_fee if order is self.maker else self.taker_fee), (info.base if order.is_buy else info.quote)
 
 
+class Prevention(NamedTuple):
+    """A match that did not happen because both orders are of one account.
+
+    ``lots`` would have traded at ``price_ticks``; ``taker_lots`` and ``maker_lots`` is what expired of each, ``None``
+    for an order that lives on. ``stp_mode`` is the taker's.
+    """
+
+    match_id: int
+    taker: Order
+    maker: Order
+    stp_mode: str
+    price_ticks: int
+    lots: int
+    taker_lots: int | None
+    maker_lots: int | None
+    time_ms: int
+
+    @property
+    def quote_units(self) -> int:
+        """Ledger units of quote that would have changed hands."""
+        return self.price_ticks * self.lots * self.taker.market.info.quote_units
+
+
 class Fill(NamedTuple):
     """A trade seen from one of its orders: what ``myTrades`` lists."""
 
@@ -182,67 +218,17 @@ class Fill(NamedTuple):
         return self.trade.commission(self.order)[1]
 
 
-class ExecutionReport(NamedTuple):
-    """Something that happened to an order, with the order's numbers as they were then (``order`` itself moves on).
-
-    ``client_order_id`` is Binance's ``c`` (the cancel request's own id for CANCELED), ``orig_client_order_id`` its
-    ``C`` (empty unless CANCELED). ``trade`` is set for TRADE only. ``reject_reason`` is ``"NONE"`` unless REJECTED.
-    ``counter_order_id`` is the other order of a TRADE_PREVENTION, else -1.
-    """
-
-    order: Order
-    execution_type: ExecutionType
-    status: Status
-    time_ms: int
-    execution_id: int
-    executed_lots: int
-    cum_quote_units: int
-    client_order_id: str
-    orig_client_order_id: str = ""
-    trade: Trade | None = None
-    reject_reason: str = "NONE"
-    counter_order_id: int = -1
-    is_working: bool = False
-
-    @property
-    def is_maker(self) -> bool:
-        """Tell whether the order was the maker of the trade."""
-        return self.trade is not None and self.trade.maker is self.order
-
-    @property
-    def last_lots(self) -> int:
-        """Lots of this trade, 0 when there is none."""
-        return self.trade.qty_lots if self.trade else 0
-
-    @property
-    def last_price_ticks(self) -> int:
-        """Price of this trade in ticks, 0 when there is none."""
-        return self.trade.price_ticks if self.trade else 0
-
-    @property
-    def last_quote_units(self) -> int:
-        """Quote units of this trade, 0 when there is none."""
-        return self.trade.quote_units if self.trade else 0
-
-    @property
-    def commission_units(self) -> int:
-        """The fee of this trade in ledger units, 0 when there is none."""
-        return self.trade.commission(self.order)[0] if self.trade else 0
-
-    @property
-    def commission_asset(self) -> str | None:
-        """The asset of the fee, ``None`` without a trade."""
-        return self.trade.commission(self.order)[1] if self.trade else None
-
-
 class OrderIndex:
-    """An account's orders and fills on one market: open ones, all by id, and a bounded history of done ones."""
+    """An account's orders and fills on one market: the open ones, all by id, and a bounded history of done ones.
+
+    Times never go back, so that fills are sorted by id and by time at once.
+    """
 
     def __init__(self, history: int = 100_000) -> None:
         self.open: dict[int, Order] = {}
         self.by_id: dict[int, Order] = {}
         self.by_client_id: dict[str, Order] = {}
-        self.fills: deque[Fill] = deque(maxlen=history)
+        self._fills: list[Fill] = []
         self._done: deque[Order] = deque()
         self._history = history
 
@@ -263,6 +249,31 @@ class OrderIndex:
             if self.by_client_id.get(oldest.client_order_id) is oldest:
                 del self.by_client_id[oldest.client_order_id]
 
+    def add_fill(self, fill: Fill) -> None:
+        """Book a fill; fills come in order of trade id."""
+        fills = self._fills
+        fills.append(fill)
+        if len(fills) > 2 * self._history:  # cut rarely: each cut moves the whole list
+            del fills[: -self._history]
+
+    def fills(self, *, order_id: int | None, from_id: int | None, start_ms: int, end_ms: int, limit: int) -> list[Fill]:
+        """Return at most ``limit`` fills, oldest first: the first from ``from_id`` or ``start_ms`` on, else the last."""
+        fills = self._fills
+        begin = bisect_left(fills, from_id or 0, key=_trade_id)
+        begin = bisect_left(fills, start_ms, lo=begin, key=_time_ms)
+        end = bisect_left(fills, end_ms + 1, lo=begin, key=_time_ms)
+        forward = bool(from_id is not None or start_ms)
+        if order_id is None:
+            return fills[begin : min(end, begin + limit)] if forward else fills[max(begin, end - limit) : end]
+        found = [fill for fill in fills[begin:end] if fill.order.order_id == order_id]
+        return found[:limit] if forward else found[-limit:]
+
+    def orders(self, *, order_id: int | None, start_ms: int, end_ms: int, limit: int) -> list[Order]:
+        """Return orders, oldest first: the first from ``order_id`` or ``start_ms`` on, else the last ``limit``."""
+        first_id = order_id or 0
+        found = [o for o in self.by_id.values() if o.order_id >= first_id and start_ms <= o.created_ms <= end_ms]
+        return found[:limit] if order_id is not None or start_ms else found[-limit:]
+
     def find(self, order_id: int | None, client_order_id: str | None) -> Order | None:
         """Return the order with the ids given (both must fit), ``None`` when there is none."""
         order: Order | None = None
@@ -273,6 +284,14 @@ class OrderIndex:
         if order is not None and client_order_id and order.client_order_id != client_order_id:
             return None
         return order
+
+
+def _trade_id(fill: Fill) -> int:
+    return fill.trade.trade_id
+
+
+def _time_ms(fill: Fill) -> int:
+    return fill.trade.time_ms
 
 
 class BookChanges(NamedTuple):
@@ -315,7 +334,8 @@ class Market:
         self.last_order_id = 0
         self.last_trade_id = 0
         self.last_execution_id = 0
-        self.last_prevented_match_id = 0
+        self.prevented: deque[Prevention] = deque(maxlen=10_000)
+        self.last_prevented_match_id = -1
         self._taken_update_id = 0
         self._indexes: dict[Account, OrderIndex] = {}
 

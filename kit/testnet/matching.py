@@ -1,33 +1,18 @@
 """Price-time-priority matching: what happens when an order meets the opposite side of a book.
 
 A match is made at the maker's price, oldest order of the best level first. This module changes books, orders and
-balances; who is told about it, and when, is the venue's business (``Tell``).
+balances and notes what happened in the ``Taps``.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from kit.testnet.ladder import Ladder
 from kit.testnet.ledger import Ledger
-from kit.testnet.market import ExecutionType, Market, Order, Trade
+from kit.testnet.market import Market, Order, Prevention, Trade
+from kit.testnet.taps import Taps
 
 ANY_PRICE = -(1 << 62)
 """A limit key below every level's: a market order accepts any price."""
-
-
-class Tell(Protocol):
-    """What the matcher reports while it works; called in the order in which things happen."""
-
-    def order_event(
-        self, order: Order, execution_type: ExecutionType, *, trade: Trade | None = None, counter_order_id: int = -1
-    ) -> None:
-        """Tell that something happened to an order."""
-        ...
-
-    def traded(self, trade: Trade) -> None:
-        """Tell of a trade."""
-        ...
 
 
 def limit_key(ladder: Ladder[Order], order: Order) -> int:
@@ -75,9 +60,9 @@ def reach(market: Market, order: Order) -> tuple[int, int]:
 class Matcher:
     """Matches orders, settles their trades in the ledger and takes done orders out of the book."""
 
-    def __init__(self, ledger: Ledger, tell: Tell) -> None:
+    def __init__(self, ledger: Ledger, taps: Taps) -> None:
         self._ledger = ledger
-        self._tell = tell
+        self._taps = taps
 
     def match(self, order: Order, now_ms: int) -> None:
         """Fill an incoming order from the book as far as it goes; what is left stays in ``open_lots``.
@@ -95,15 +80,15 @@ class Matcher:
             if level is None or level.key < least_key or level.head is None:
                 return
             maker = level.head
-            if guarded and maker.account is account:
-                if self._prevent(maker, order, now_ms):
-                    return
-                continue
             if by_quote:
-                unit = level.price_ticks * market.info.quote_units
-                order.open_lots = (by_quote - order.cum_quote_units) // unit
+                order.open_lots = (by_quote - order.cum_quote_units) // (level.price_ticks * market.info.quote_units)
                 if not order.open_lots:
                     return
+            if guarded and maker.account is account:
+                self._prevent(maker, order, now_ms)
+                if order.status == "EXPIRED_IN_MATCH":
+                    return
+                continue
             lots = min(order.open_lots, maker.open_lots)
             self._trade(ladder, maker, order, lots, now_ms)
             if order.status == "FILLED":
@@ -148,10 +133,10 @@ class Matcher:
         if taker.quote_units:
             self._finish_by_quote(taker, ladder)
         market.tape.record(trade)
-        tell = self._tell
-        tell.traded(trade)
-        tell.order_event(maker, "TRADE", trade=trade)
-        tell.order_event(taker, "TRADE", trade=trade)
+        taps = self._taps
+        taps.traded(trade)
+        taps.order_event(maker, "TRADE", trade=trade)
+        taps.order_event(taker, "TRADE", trade=trade)
         if not maker.open_lots:
             market.close(maker)
 
@@ -180,23 +165,29 @@ class Matcher:
             if fee:
                 move(info.base if order.is_buy else info.quote, fee, order.account, fees)
 
-    def _prevent(self, maker: Order, taker: Order, now_ms: int) -> bool:
-        """Expire orders of one account instead of matching them; tell whether the taker is done."""
+    def _prevent(self, maker: Order, taker: Order, now_ms: int) -> None:
+        """Expire what the taker's mode says instead of matching two orders of one account."""
         market = taker.market
         market.last_prevented_match_id += 1
         mode = taker.stp_mode
-        doomed = []
-        if mode in {"EXPIRE_MAKER", "EXPIRE_BOTH"}:
-            doomed.append((maker, taker))
-        if mode in {"EXPIRE_TAKER", "EXPIRE_BOTH"}:
-            doomed.append((taker, maker))
-        for order, counter in doomed:
+        prevention = Prevention(
+            market.last_prevented_match_id,
+            taker,
+            maker,
+            mode,
+            maker.price_ticks,
+            min(taker.open_lots, maker.open_lots),
+            taker.open_lots if mode != "EXPIRE_MAKER" else None,
+            maker.open_lots if mode != "EXPIRE_TAKER" else None,
+            now_ms,
+        )
+        market.prevented.append(prevention)
+        for order, expired in ((maker, prevention.maker_lots), (taker, prevention.taker_lots)):
+            order.preventions = [*(order.preventions or ()), prevention]
+            if expired is None:
+                continue
             order.status = "EXPIRED_IN_MATCH"
-            order.prevented_lots = order.open_lots
-            order.prevented_match_id = market.last_prevented_match_id
             order.updated_ms = now_ms
-            self._tell.order_event(order, "TRADE_PREVENTION", counter_order_id=counter.order_id)
-            if order is maker:
-                self.withdraw(order)
-                market.close(order)
-        return taker.status == "EXPIRED_IN_MATCH"
+            self.withdraw(order)
+            market.close(order)
+            self._taps.order_event(order, "TRADE_PREVENTION", prevention=prevention)

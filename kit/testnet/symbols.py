@@ -77,7 +77,7 @@ class SymbolInfo:
         for name in ("tick_size", "step_size"):
             if not getattr(self, name) > 0:
                 raise InvalidInput(f"{name} of {self.symbol} is {getattr(self, name)}; it must be above zero")
-        _ = self.quote_units  # computed here so that a bad symbol fails when it is made, not in a trade
+        _ = self.quote_units, self.percent_units  # so that a bad symbol fails when it is made, not in a trade
 
     @cached_property
     def tick_units(self) -> int:
@@ -93,6 +93,14 @@ class SymbolInfo:
     def quote_units(self) -> int:
         """Quote units of one lot at one tick: a trade is worth ``ticks * lots * quote_units``."""
         return _whole(self.tick_size * self.step_size, "tick_size times step_size", self.symbol)
+
+    @cached_property
+    def percent_units(self) -> tuple[int, int]:
+        """The price filter's (down, up) multipliers in units of 1e-8."""
+        return (
+            _whole(self.percent_price_down, "percent_price_down", self.symbol),
+            _whole(self.percent_price_up, "percent_price_up", self.symbol),
+        )
 
     def ticks(self, price: Decimal) -> int | None:
         """Return a price in ticks, ``None`` when it is not a multiple of the tick size."""

@@ -1,0 +1,121 @@
+"""The parameters of a strategy as they change while it runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from kit.strategy.params import ParamField, Params, raise_unknown, show, unknown_name
+
+
+class LiveParams:
+    """``strategy.params``: reads what is applied, queues what is changed.
+
+    A view on two immutable ``Params`` values, the applied one (``model``) and, when something is queued, the one that
+    the next tick applies as a whole:
+
+    * ``params.half_spread`` reads the applied value;
+    * ``params.update(half_spread="0.002", levels=3)`` validates the resulting set as a whole, on top of what is queued
+      already, and queues it; ``InvalidInput`` leaves everything as it was. ``params.half_spread = "0.002"`` is an
+      update of one;
+    * ``params.pending`` shows what is queued: value by name;
+    * ``params.fields`` describes every parameter (bounds, unit, documentation), ``params.model`` is the applied value.
+
+    While the strategy does not run there is no next tick to wait for: an update applies at once. Safe to use from
+    any thread.
+    """
+
+    __slots__ = ("_lock", "_model", "_queued", "_queues")
+
+    _lock: threading.Lock
+    _model: Params
+    _queued: Params | None
+    _queues: bool
+
+    def __init__(self, model: Params) -> None:
+        object.__setattr__(self, "_lock", threading.Lock())
+        self._set(_model=model, _queued=None, _queues=False)
+
+    def _set(self, **slots: Any) -> None:
+        # Plain assignment is the public way to change a parameter, so the view's own slots go round it.
+        for name, value in slots.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def model(self) -> Params:
+        """Return the applied values: an immutable ``Params``."""
+        return self._model
+
+    @property
+    def fields(self) -> dict[str, ParamField]:
+        """Return the description of every parameter by name."""
+        return {field.name: field for field in type(self._model).describe()}
+
+    @property
+    def pending(self) -> dict[str, Any]:
+        """Return what the next tick will change: new value by name; empty when nothing is queued."""
+        model, queued = self._model, self._queued
+        if queued is None:
+            return {}
+        before = model.values()
+        return {name: value for name, value in queued.values().items() if value != before[name]}
+
+    def update(self, changes: Mapping[str, Any] | None = None, /, **more: Any) -> None:
+        """Change several parameters together: at the next tick, or at once while the strategy does not run.
+
+        Raises ``InvalidInput`` that names every wrong value and the allowed range; then nothing is changed.
+        """
+        with self._lock:
+            target = (self._queued or self._model).evolve(**{**(changes or {}), **more})
+            if self._queues:
+                self._set(_queued=None if target == self._model else target)
+            else:
+                self._set(_model=target)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # also what IPython and copy probe for, possibly before __init__ ran
+            raise AttributeError(name)
+        model = self._model
+        if name in type(model).model_fields:
+            return getattr(model, name)
+        raise AttributeError(unknown_name(name, type(model)))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in type(self._model).model_fields:
+            raise_unknown(name, type(self._model))
+        self.update({name: value})
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *type(self._model).model_fields]
+
+    def __repr__(self) -> str:
+        queued = ", ".join(f"{name}={show(value)}" for name, value in self.pending.items())
+        return f"{self._model!r}" + (f" queued: {queued}" if queued else "")
+
+
+def start_queueing(params: LiveParams) -> None:
+    """Make updates wait for the next tick; the strategy's start calls this."""
+    with params._lock:  # noqa: SLF001 - the strategy's side of the view, kept off the names that users see
+        params._set(_queues=True)  # noqa: SLF001
+
+
+def stop_queueing(params: LiveParams) -> None:
+    """Apply what is queued, and from now on every update at once; the strategy's stop calls this."""
+    with params._lock:  # noqa: SLF001
+        params._set(_model=params._queued or params._model, _queued=None, _queues=False)  # noqa: SLF001
+
+
+def apply_pending(params: LiveParams) -> tuple[Params, Params] | None:
+    """Apply what is queued, as a whole; return the values before and after, ``None`` when nothing was queued."""
+    # Without the lock first: on almost every tick nothing is queued, and that must cost nothing.
+    return None if params._queued is None else _swap(params)  # noqa: SLF001
+
+
+def _swap(params: LiveParams) -> tuple[Params, Params] | None:
+    with params._lock:  # noqa: SLF001
+        before, after = params._model, params._queued  # noqa: SLF001
+        if after is None:
+            return None
+        params._set(_model=after, _queued=None)  # noqa: SLF001
+    return before, after

@@ -1,0 +1,178 @@
+"""A strategy's own orders: what it placed, at which level, and what became of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from decimal import Decimal
+
+from kit.strategy.market_api import Market
+from kit.types.orders import OrderState, OrderType
+
+REMEMBERED_SECONDS = 180.0
+"""How long ended orders are kept, so that late fills are still attributed."""
+
+_ZERO = Decimal(0)
+
+
+class OwnOrder:
+    """One order of a strategy, as the strategy asked for it.
+
+    ``price`` (quote) and ``quantity`` (base) are what was asked, before the market rounded them; ``price`` is NaN for
+    market orders. ``creation_timestamp`` is the strategy's tick in which it was placed, in seconds; ``level`` counts
+    from 0 where the strategy names levels. Read it freely; only the ledger changes it.
+    """
+
+    __slots__ = (
+        "cancel_requested_at",
+        "client_order_id",
+        "creation_timestamp",
+        "ended_at",
+        "exchange_order_id",
+        "filled_quantity",
+        "is_buy",
+        "level",
+        "market",
+        "order_type",
+        "price",
+        "quantity",
+        "state",
+        "trading_pair",
+    )
+
+    def __init__(
+        self,
+        client_order_id: str,
+        market: Market,
+        trading_pair: str,
+        is_buy: bool,
+        price: Decimal,
+        quantity: Decimal,
+        order_type: OrderType,
+        creation_timestamp: float,
+        level: int | None = None,
+    ) -> None:
+        self.client_order_id = client_order_id
+        self.market = market
+        self.trading_pair = trading_pair
+        self.is_buy = is_buy
+        self.price = price
+        self.quantity = quantity
+        self.order_type = order_type
+        self.creation_timestamp = creation_timestamp
+        self.level = level
+        self.filled_quantity = _ZERO
+        self.state = OrderState.PENDING_CREATE
+        self.exchange_order_id: str | None = None
+        self.cancel_requested_at: float | None = None
+        self.ended_at: float | None = None
+
+    @property
+    def remaining(self) -> Decimal:
+        """Return the base amount that is not filled yet."""
+        return self.quantity - self.filled_quantity if self.filled_quantity else self.quantity
+
+    @property
+    def is_cancelling(self) -> bool:
+        """Tell whether a cancel was asked for and the order has not ended yet."""
+        return self.cancel_requested_at is not None and self.ended_at is None
+
+    def __repr__(self) -> str:
+        side = "buy" if self.is_buy else "sell"
+        return (
+            f"<OwnOrder {self.client_order_id} {side} {self.quantity} @ {self.price} {self.trading_pair} "
+            f"{self.state.value}, filled {self.filled_quantity}>"
+        )
+
+
+class OwnOrders:
+    """The ledger of a strategy's orders. Active ones stand in order of placement."""
+
+    def __init__(self) -> None:
+        self._active: dict[str, OwnOrder] = {}
+        self._ended: dict[str, OwnOrder] = {}
+        self._endings: deque[OwnOrder] = deque()
+        self._views: dict[bool | None, tuple[OwnOrder, ...]] = {}
+
+    def add(self, order: OwnOrder) -> None:
+        """Take over a newly placed order."""
+        self._active[order.client_order_id] = order
+        self._views.clear()
+
+    def get(self, client_order_id: str) -> OwnOrder | None:
+        """Return an order, active or ended less than ``REMEMBERED_SECONDS`` ago."""
+        return self._active.get(client_order_id) or self._ended.get(client_order_id)
+
+    @property
+    def active(self) -> tuple[OwnOrder, ...]:
+        """Return the orders that rest, or may rest, on the exchange."""
+        return self._view(None)
+
+    @property
+    def buys(self) -> tuple[OwnOrder, ...]:
+        """Return the active buy orders."""
+        return self._view(True)
+
+    @property
+    def sells(self) -> tuple[OwnOrder, ...]:
+        """Return the active sell orders."""
+        return self._view(False)
+
+    def _view(self, side: bool | None) -> tuple[OwnOrder, ...]:
+        # Rebuilt only after a change: a tick with resting orders reads these several times.
+        view = self._views.get(side)
+        if view is None:
+            orders = self._active.values()
+            view = tuple(orders) if side is None else tuple(order for order in orders if order.is_buy is side)
+            self._views[side] = view
+        return view
+
+    def opened(self, order: OwnOrder, exchange_order_id: str | None) -> None:
+        """Note that the exchange has the order; one that was given up for failed lives again."""
+        order.exchange_order_id = exchange_order_id or order.exchange_order_id
+        if order.ended_at is None or order.state is OrderState.FAILED:
+            self._revive(order)
+            order.state = OrderState.PARTIALLY_FILLED if order.filled_quantity else OrderState.OPEN
+
+    def filled(self, order: OwnOrder, amount: Decimal) -> None:
+        """Note a fill of ``amount`` base."""
+        order.filled_quantity += amount
+        if order.ended_at is None:
+            order.state = OrderState.PARTIALLY_FILLED
+        elif order.state is OrderState.FAILED and order.client_order_id in order.market.in_flight_orders:
+            self._revive(order)
+            order.state = OrderState.PARTIALLY_FILLED
+
+    def end(self, order: OwnOrder, state: OrderState, timestamp: float) -> None:
+        """Note that the order ended at ``timestamp`` in ``state``; a first ending counts."""
+        if self._active.pop(order.client_order_id, None) is None:
+            return
+        order.state = state
+        order.ended_at = timestamp
+        self._ended[order.client_order_id] = order
+        self._endings.append(order)
+        self._views.clear()
+
+    def reconcile(self, timestamp: float) -> None:
+        """Catch up with the markets after a time without events: what is not in flight there any more has ended."""
+        for order in self.active:
+            known = order.market.in_flight_orders.get(order.client_order_id)
+            if known is None:
+                self.end(order, OrderState.CANCELED, timestamp)
+            else:
+                order.filled_quantity = known.executed_amount_base
+
+    def _revive(self, order: OwnOrder) -> None:
+        if self._ended.pop(order.client_order_id, None) is not None:
+            order.ended_at = None
+            self.add(order)
+
+    def forget(self, timestamp: float) -> None:
+        """Drop orders that ended longer than ``REMEMBERED_SECONDS`` before ``timestamp``."""
+        endings = self._endings
+        while endings:
+            oldest = endings[0]
+            if oldest.ended_at is not None and timestamp - oldest.ended_at <= REMEMBERED_SECONDS:
+                return
+            endings.popleft()
+            if oldest.ended_at is not None:
+                self._ended.pop(oldest.client_order_id, None)

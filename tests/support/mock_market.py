@@ -1,0 +1,285 @@
+"""A small synchronous market for strategy tests: orders rest, fill whole, and tell of it within the same call.
+
+Its rules are those of the mock exchange that the reference's pure market making was traced on: it is ticked before
+the strategy, quantises by significant digits, fills a resting order whole at its own price when a public trade prints
+strictly through it or when, at its tick, the opposite best price has reached it; balances move by fills alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from kit.core.pubsub import PubSub
+from kit.core.time_iterator import TimeIterator
+from kit.types.events import (
+    BuyOrderCompletedEvent,
+    BuyOrderCreatedEvent,
+    MarketEvent,
+    OrderCancelledEvent,
+    OrderFilledEvent,
+    SellOrderCompletedEvent,
+    SellOrderCreatedEvent,
+)
+from kit.types.market import PriceType, TradeType, TradingRule
+from kit.types.orders import OrderType, TimeInForce
+
+D = Decimal
+NAN = D("NaN")
+SMALLEST = D("0.000001")
+
+
+def quantum(value: Decimal, digits: int = 6) -> Decimal:
+    """10^(ceil(log10 value) - digits), at least 1e-6."""
+    if value <= 0:
+        return SMALLEST
+    exponent = value.adjusted() + (0 if value == D(1).scaleb(value.adjusted()) else 1)
+    return max(SMALLEST, D(1).scaleb(exponent - digits))
+
+
+def floor_digits(value: Decimal) -> Decimal:
+    step = quantum(value)
+    return (value // step) * step
+
+
+@dataclass
+class MockOrder:
+    order_id: str
+    is_buy: bool
+    amount: Decimal
+    price: Decimal
+    order_type: OrderType
+    executed_amount_base: Decimal = Decimal(0)
+
+
+@dataclass
+class MockBook:
+    """Levels as {price: (amount, update id)}; where levels cross, the older goes, on a tie the bid."""
+
+    bids: dict[Decimal, tuple[Decimal, int]] = field(default_factory=dict)
+    asks: dict[Decimal, tuple[Decimal, int]] = field(default_factory=dict)
+    update_id: int = 0
+
+    @classmethod
+    def balanced(cls, mid: Decimal, low: Decimal, high: Decimal, step: Decimal, volume: Decimal) -> MockBook:
+        book = cls()
+        price, amount = mid - step / 2, volume
+        while price >= low:
+            book.bids[price] = (amount, 0)
+            price, amount = price - step, amount + volume
+        price, amount = mid + step / 2, volume
+        while price <= high:
+            book.asks[price] = (amount, 0)
+            price, amount = price + step, amount + volume
+        return book
+
+    def apply(self, bids: list[tuple[Decimal, Decimal]], asks: list[tuple[Decimal, Decimal]]) -> None:
+        self.update_id += 1
+        for side, changes in ((self.bids, bids), (self.asks, asks)):
+            for price, amount in changes:
+                side.pop(price, None)
+                if amount > 0:
+                    side[price] = (amount, self.update_id)
+        while self.bids and self.asks and self.best_bid >= self.best_ask:
+            bid, ask = self.best_bid, self.best_ask
+            if self.bids[bid][1] > self.asks[ask][1]:
+                del self.asks[ask]
+            else:
+                del self.bids[bid]
+
+    @property
+    def best_bid(self) -> Decimal:
+        return max(self.bids) if self.bids else NAN
+
+    @property
+    def best_ask(self) -> Decimal:
+        return min(self.asks) if self.asks else NAN
+
+
+class MockMarket(TimeIterator):
+    """One pair; see the module. ``rule=None`` quantises by significant digits, a rule by its steps."""
+
+    def __init__(
+        self,
+        trading_pair: str = "HBOT/ETH",
+        balances: Mapping[str, Decimal] | None = None,
+        *,
+        book: MockBook | None = None,
+        fee: tuple[Decimal, Decimal] = (D(0), D(0)),
+        rule: TradingRule | None = None,
+        name: str = "mock",
+    ) -> None:
+        super().__init__(name)
+        self.pubsub = PubSub()
+        self.ready = True
+        self.pair = trading_pair
+        self.trading_pairs: tuple[str, ...] = (trading_pair,)
+        self.base, self.quote = trading_pair.split("/")
+        self.balances = dict(balances or {self.base: D(500), self.quote: D(5000)})
+        self.book = book or MockBook.balanced(D(100), D(1), D(200), D(1), D(10))
+        self.fee = fee
+        self.rule = rule
+        self.orders: dict[str, MockOrder] = {}
+        self.hold_cancels = False
+        self.sent_cancels: list[str] = []
+        self._ids = itertools.count(1)
+
+    # -- what a strategy reads
+
+    @property
+    def trading_rules(self) -> Mapping[str, TradingRule]:
+        return {} if self.rule is None else {self.pair: self.rule}
+
+    @property
+    def in_flight_orders(self) -> Mapping[str, MockOrder]:
+        return self.orders
+
+    def get_price(self, trading_pair: str, is_buy: bool) -> Decimal:
+        price = self.book.best_ask if is_buy else self.book.best_bid
+        return price if price.is_nan() else self.quantize_order_price(trading_pair, price)
+
+    def get_price_by_type(self, trading_pair: str, price_type: PriceType) -> Decimal:
+        assert price_type is PriceType.MidPrice
+        return (self.get_price(trading_pair, True) + self.get_price(trading_pair, False)) / 2
+
+    def get_balance(self, asset: str) -> Decimal:
+        return self.balances.get(asset, D(0))
+
+    def get_available_balance(self, asset: str) -> Decimal:
+        held = D(0)
+        for order in self.orders.values():
+            if asset == (self.quote if order.is_buy else self.base):
+                held += order.amount * order.price if order.is_buy else order.amount
+        return self.get_balance(asset) - held
+
+    def get_fee(self, trading_pair: str, order_type: OrderType) -> Decimal:
+        return self.fee[1] if order_type is OrderType.MARKET else self.fee[0]
+
+    def quantize_order_price(self, trading_pair: str, price: Decimal) -> Decimal:
+        if self.rule is None:
+            return floor_digits(price)
+        return (price // self.rule.min_price_increment) * self.rule.min_price_increment
+
+    def quantize_order_amount(self, trading_pair: str, amount: Decimal) -> Decimal:
+        if self.rule is None:
+            return floor_digits(amount)
+        floored = (amount // self.rule.min_base_amount_increment) * self.rule.min_base_amount_increment
+        return floored if floored >= self.rule.min_order_size else D(0)
+
+    # -- what a strategy does
+
+    def buy(
+        self,
+        trading_pair: str,
+        amount: Decimal,
+        order_type: OrderType = OrderType.LIMIT,
+        price: Decimal | None = None,
+        *,
+        time_in_force: TimeInForce = TimeInForce.GTC,
+    ) -> str:
+        return self._place(True, trading_pair, amount, order_type, price)
+
+    def sell(
+        self,
+        trading_pair: str,
+        amount: Decimal,
+        order_type: OrderType = OrderType.LIMIT,
+        price: Decimal | None = None,
+        *,
+        time_in_force: TimeInForce = TimeInForce.GTC,
+    ) -> str:
+        return self._place(False, trading_pair, amount, order_type, price)
+
+    def _place(self, is_buy: bool, pair: str, amount: Decimal, order_type: OrderType, price: Decimal | None) -> str:
+        assert pair == self.pair
+        assert price is not None
+        order = MockOrder(
+            f"order-{next(self._ids)}",
+            is_buy,
+            self.quantize_order_amount(pair, amount),
+            self.quantize_order_price(pair, price),
+            order_type,
+        )
+        self.orders[order.order_id] = order
+        self.tell_created(order)
+        return order.order_id
+
+    def tell_created(self, order: MockOrder) -> None:
+        kind = BuyOrderCreatedEvent if order.is_buy else SellOrderCreatedEvent
+        tag = MarketEvent.BuyOrderCreated if order.is_buy else MarketEvent.SellOrderCreated
+        now = self.current_timestamp
+        self.pubsub.trigger_event(
+            tag,
+            kind(
+                now, order.order_type, self.pair, order.amount, order.price, order.order_id, now, "x" + order.order_id
+            ),
+        )
+
+    def cancel(self, trading_pair: str, client_order_id: str) -> None:
+        self.sent_cancels.append(client_order_id)
+        if not self.hold_cancels:
+            self.confirm_cancel(client_order_id)
+
+    def confirm_cancel(self, client_order_id: str) -> None:
+        if self.orders.pop(client_order_id, None) is not None:
+            self.pubsub.trigger_event(
+                MarketEvent.OrderCancelled, OrderCancelledEvent(self.current_timestamp, client_order_id)
+            )
+
+    # -- what the world does
+
+    def tick(self, timestamp: float) -> None:
+        super().tick(timestamp)
+        bid, ask = self.book.best_bid, self.book.best_ask
+        for order in self._by_priority():
+            opposite = ask if order.is_buy else bid
+            if not opposite.is_nan() and (opposite <= order.price if order.is_buy else opposite >= order.price):
+                self.fill(order.order_id)
+
+    def trade(self, side: TradeType, price: Decimal) -> None:
+        """A public trade by a taker of ``side``."""
+        for order in self._by_priority():
+            through = price < order.price if order.is_buy else price > order.price
+            if order.is_buy is (side is TradeType.SELL) and through:
+                self.fill(order.order_id)
+
+    def _by_priority(self) -> list[MockOrder]:
+        return sorted(
+            self.orders.values(), key=lambda order: (not order.is_buy, -order.price if order.is_buy else order.price)
+        )
+
+    def fill(self, order_id: str) -> None:
+        """Fill an order whole at its price, or cancel it where the balance cannot pay."""
+        order = self.orders[order_id]
+        worth = order.amount * order.price
+        paid, cost = (self.quote, worth) if order.is_buy else (self.base, order.amount)
+        if self.get_balance(paid) < cost:
+            self.confirm_cancel(order_id)
+            return
+        del self.orders[order_id]
+        self.balances[paid] -= cost
+        got, gain = (self.base, order.amount) if order.is_buy else (self.quote, worth)
+        self.balances[got] = self.get_balance(got) + gain * (1 - self.fee[0])
+        self.tell_filled(order, order.amount)
+        kind = BuyOrderCompletedEvent if order.is_buy else SellOrderCompletedEvent
+        tag = MarketEvent.BuyOrderCompleted if order.is_buy else MarketEvent.SellOrderCompleted
+        self.pubsub.trigger_event(
+            tag,
+            kind(self.current_timestamp, order_id, self.base, self.quote, order.amount, worth, order.order_type),
+        )
+
+    def tell_filled(self, order: MockOrder, amount: Decimal) -> None:
+        self.pubsub.trigger_event(
+            MarketEvent.OrderFilled,
+            OrderFilledEvent(
+                self.current_timestamp,
+                order.order_id,
+                self.pair,
+                TradeType.BUY if order.is_buy else TradeType.SELL,
+                order.order_type,
+                order.price,
+                amount,
+            ),
+        )

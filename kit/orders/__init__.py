@@ -1,1 +1,1 @@
-"""Orders in flight, balances, and what keeps both in step with the exchange."""
+"""What we asked the exchange for and what became of it: orders in flight, fills, balances, reconciliation, budget."""

@@ -1,0 +1,166 @@
+"""Orders, fills and balances as pandas tables; columns and their types are the same for empty tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kit.orders.in_flight_order import InFlightOrder
+from kit.types.events import OrderFilledEvent
+from kit.types.orders import TokenAmount
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TEXT = "str"
+_NUMBER = "float64"
+_TIME = "datetime64[ns, UTC]"
+
+_ORDER_COLUMNS = {
+    "connector": _TEXT,
+    "client_order_id": _TEXT,
+    "exchange_order_id": _TEXT,
+    "trading_pair": _TEXT,
+    "side": _TEXT,
+    "type": _TEXT,
+    "state": _TEXT,
+    "price": _NUMBER,
+    "amount": _NUMBER,
+    "executed": _NUMBER,
+    "remaining": _NUMBER,
+    "average_price": _NUMBER,
+    "fee": _NUMBER,
+    "fee_asset": _TEXT,
+    "created": _TIME,
+    "updated": _TIME,
+    "reason": _TEXT,
+}
+
+_FILL_COLUMNS = {
+    "connector": _TEXT,
+    "time": _TIME,
+    "trading_pair": _TEXT,
+    "side": _TEXT,
+    "type": _TEXT,
+    "price": _NUMBER,
+    "amount": _NUMBER,
+    "quote_amount": _NUMBER,
+    "fee": _NUMBER,
+    "fee_asset": _TEXT,
+    "client_order_id": _TEXT,
+    "exchange_order_id": _TEXT,
+    "trade_id": _TEXT,
+}
+
+_BALANCE_COLUMNS = {"connector": _TEXT, "asset": _TEXT, "total": _NUMBER, "available": _NUMBER, "held": _NUMBER}
+
+
+class AccountBalances(Protocol):
+    """What ``balances_frame`` reads, as ``Balances`` offers it."""
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        """Return the assets to list."""
+        ...
+
+    def total(self, asset: str) -> Decimal:
+        """Return the total."""
+        ...
+
+    def available(self, asset: str) -> Decimal:
+        """Return what is free."""
+        ...
+
+    def held(self, asset: str) -> Decimal:
+        """Return what unreported orders take."""
+        ...
+
+
+def orders_frame(orders: Iterable[tuple[str, InFlightOrder]]) -> pd.DataFrame:
+    """Return one row for each (connector name, order), in the order given.
+
+    Amounts (base), prices (quote) and fees are float64, NaN where there is none; times are UTC; the rest is text. With
+    fees in several assets ``fee`` is NaN and ``fee_asset`` lists them all.
+    """
+    return _frame(_ORDER_COLUMNS, [_order_row(connector, order) for connector, order in orders])
+
+
+def fills_frame(fills: Iterable[tuple[str, OrderFilledEvent]]) -> pd.DataFrame:
+    """Return one row for each (connector name, fill event), in the order given; units and types as ``orders_frame``."""
+    return _frame(_FILL_COLUMNS, [_fill_row(connector, fill) for connector, fill in fills])
+
+
+def balances_frame(accounts: Mapping[str, AccountBalances]) -> pd.DataFrame:
+    """Return one row for each asset of each account by connector name; amounts are float64, in units of the asset."""
+    rows = [
+        (name, asset, balances.total(asset), balances.available(asset), balances.held(asset))
+        for name, balances in accounts.items()
+        for asset in balances.assets
+    ]
+    return _frame(_BALANCE_COLUMNS, rows)
+
+
+def _order_row(connector: str, order: InFlightOrder) -> tuple[Any, ...]:
+    fees = [TokenAmount(token, amount) for token, amount in order.cumulative_fees.items()]
+    return (
+        connector,
+        order.client_order_id,
+        order.exchange_order_id,
+        order.trading_pair,
+        order.trade_type.value,
+        order.order_type.value,
+        order.current_state.value,
+        order.price,
+        order.amount,
+        order.executed_amount_base,
+        order.remaining,
+        order.average_executed_price,
+        *_fee_cells(fees),
+        order.creation_timestamp,
+        order.last_update_timestamp,
+        order.reason,
+    )
+
+
+def _fill_row(connector: str, fill: OrderFilledEvent) -> tuple[Any, ...]:
+    return (
+        connector,
+        fill.timestamp,
+        fill.trading_pair,
+        fill.trade_type.value,
+        fill.order_type.value,
+        fill.price,
+        fill.amount,
+        fill.price * fill.amount,
+        *_fee_cells(fill.trade_fee.flat_fees),
+        fill.order_id,
+        fill.exchange_order_id,
+        fill.exchange_trade_id,
+    )
+
+
+def _fee_cells(fees: Sequence[TokenAmount]) -> tuple[Decimal | None, str]:
+    tokens = sorted({fee.token for fee in fees})
+    if len(tokens) > 1:
+        return None, "+".join(tokens)
+    return sum((fee.amount for fee in fees), Decimal(0)), "".join(tokens)
+
+
+def _frame(columns: Mapping[str, str], rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
+    import pandas as pd  # kit imports fast without it
+
+    cells = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
+    return pd.DataFrame(
+        {name: _column(pd, kind, values) for (name, kind), values in zip(columns.items(), cells, strict=True)}
+    )
+
+
+def _column(pd: Any, kind: str, values: Sequence[Any]) -> Any:
+    if kind == _TEXT:
+        return pd.Series(["" if value is None else value for value in values], dtype=_TEXT)
+    if kind == _NUMBER:
+        return pd.Series([float("nan") if value is None else float(value) for value in values], dtype=_NUMBER)
+    # Whole microseconds: a float of seconds carries no more, and pandas would round it in its own way.
+    micros = pd.Series([round(value * 1e6) for value in values], dtype="int64")
+    return pd.to_datetime(micros, unit="us", utc=True).astype(_TIME)

@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
-from typing import Protocol
 
 from kit.core.clock_children import ChildErrorHandler, ClockChild, ClockChildren
 from kit.core.manual_time import ManualTime
+from kit.core.pacer import Pacer
 from kit.core.pubsub import PubSub
 from kit.core.ticks import ClockStats, TickGrid, TickMeter
+from kit.core.time_source import Timer, TimeSource
 from kit.errors import InvalidInput, NotReady
 from kit.types.events import ClockLateEvent, MarketEvent
 
@@ -33,37 +34,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 MIN_TICK_SIZE = 0.01
-# Sleeping in pieces finds a wall clock that was set, or a machine that slept, within a second.
-_LONGEST_SLEEP = 1.0
 _LOG_PAUSE = 10.0
-
-
-class Timer(Protocol):
-    """A call that is due later."""
-
-    def cancel(self) -> None:
-        """Take the call back; harmless when it was made already."""
-        ...
-
-
-class TimeSource(Protocol):
-    """Where time comes from; handed to everything that waits, so that tests and simulations can move it."""
-
-    def time(self) -> float:
-        """Return the wall clock, seconds since the epoch."""
-        ...
-
-    def monotonic(self) -> float:
-        """Return a clock in seconds that is never set; only differences mean anything."""
-        ...
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait; zero or less lets other tasks run once."""
-        ...
-
-    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
-        """Call ``callback`` after ``seconds`` on the loop that runs on this thread."""
-        ...
 
 
 class SystemTime:
@@ -96,50 +67,19 @@ class ClockMode(Enum):
     BACKTEST = "backtest"
 
 
-class _SteadyTime:
-    """The wall clock without its steps back, which would freeze a clock that waits for its next tick.
-
-    A step back of more than ``tolerance`` seconds is held by a shift, so that time goes on at its pace; a later step
-    forward gives the shift back first. Other steps forward, such as a machine's sleep, show as they are.
-    """
-
-    def __init__(self, source: TimeSource, tolerance: float) -> None:
-        self._source = source
-        self._tolerance = tolerance
-        self._shift = 0.0
-        # One tuple, so that a reader on another thread cannot see halves of two.
-        self._mark = (source.time(), source.monotonic())
-
-    def now(self) -> float:
-        """Return the time, seconds since the epoch."""
-        monotonic = self._source.monotonic()
-        last, last_monotonic = self._mark
-        expected = last + (monotonic - last_monotonic)
-        now = self._source.time() + self._shift
-        if expected - now > self._tolerance:
-            logger.warning("the wall clock was set back by %.3f s; ticks go on at their pace", expected - now)
-            self._shift += expected - now
-            now = expected
-        elif self._shift > 0.0 and now - expected > self._tolerance:
-            given_back = min(self._shift, now - expected)
-            self._shift -= given_back
-            now -= given_back
-        self._mark = (now, monotonic)
-        return now
-
-
 class Clock:
     """Tick children on the multiples of ``tick_size`` (seconds, at least 0.01) since the epoch.
 
     REALTIME: ``run`` waits for each tick's time; its lateness is measured. Ticks that pass while children work, or
     while a cell blocks the loop, are skipped, counted and told by a ``ClockLate`` event on ``pubsub``, which also
     tells of a tick that began more than ``late_threshold`` seconds late; then ticks go on aligned. BACKTEST:
-    ``backtest_til`` ticks without waiting.
+    ``backtest_til`` ticks without waiting, from ``start_time`` (which only that mode uses) on.
 
     A run starts the children at its begin, ticks at the times t with begin < t <= end, and stops the children at its
     end, however it ends; then the clock can run again. An exception of a child is isolated, logged, counted in
     ``stats`` and given to ``on_child_error(child, error, timestamp)``; a ``StopTrading`` error that this handler
-    raises ends the run. A ``StopIteration`` from a tick ends the run quietly.
+    raises ends the run. A ``StopIteration`` from a tick ends the run quietly. Methods belong on the loop's thread;
+    properties may be read anywhere.
 
     Raises ``InvalidInput`` for arguments out of range.
     """
@@ -167,7 +107,7 @@ class Clock:
         self._grid = TickGrid(tick_size)
         self._meter = TickMeter(tick_size, late_threshold)
         self._children = ClockChildren()
-        self._steady = _SteadyTime(time_source, tolerance=max(tick_size, 1.0))
+        self._pacer = Pacer(time_source, self._grid)
         self._current_timestamp = math.nan
         self._running = self._driven = False
         self._next_log = -math.inf
@@ -208,7 +148,7 @@ class Clock:
 
     def time(self) -> float:
         """Return the finest current time, seconds since the epoch: of the source, in a backtest of the last tick."""
-        return self._steady.now() if self.mode is ClockMode.REALTIME else self._current_timestamp
+        return self._pacer.now() if self.mode is ClockMode.REALTIME else self._current_timestamp
 
     def add_iterator(self, child: ClockChild) -> None:
         """Add ``child``; while a run is open it is started at once and first ticks with the next tick.
@@ -216,7 +156,7 @@ class Clock:
         Adding it twice changes nothing. Raises ``InvalidInput`` for an object without plain start, tick and stop.
         """
         if self._children.add(child) and self._running:
-            self._children.start_all(self, self._current_timestamp)
+            self._children.start(child, self, self._current_timestamp)
 
     def remove_iterator(self, child: ClockChild) -> None:
         """Stop ``child`` when it is started, and take it out; also in the middle of a tick. Unknown ones pass."""
@@ -235,7 +175,7 @@ class Clock:
         self._require(ClockMode.REALTIME, timestamp)
         with self._driving():
             try:
-                self._begin(self._grid.time_of(self._grid.index_at(self._steady.now())))
+                self._begin(self._pacer.begin())
                 await self._tick_until(timestamp)
             finally:
                 self._finish()
@@ -307,45 +247,22 @@ class Clock:
             self._children.stop_all(self, self._current_timestamp)
 
     def _backtest_ticks(self, end: float) -> bool:
-        first = self._grid.index_at(self._current_timestamp) + 1
-        return all(self._tick(index, 0.0, 0) for index in range(first, self._grid.index_at(end) + 1))
+        first, last = self._grid.index_at(self._current_timestamp) + 1, self._grid.index_at(end)
+        return all(self._tick(self._grid.time_of(index), 0.0, 0) for index in range(first, last + 1))
 
     async def _tick_until(self, end: float) -> None:
-        index = self._grid.index_at(self._current_timestamp)
-        while True:
-            # What came due while the children worked is skipped: ticks in a hurry would help nobody, and the loop's
-            # other tasks need the time.
-            due = max(index, self._grid.index_at(self._steady.now())) + 1
-            if self._grid.time_of(due) > end:
-                await self._end_run(index, end)
+        while (due := await self._pacer.next(end)) is not None:
+            if not self._tick(due.timestamp, due.lateness, due.skipped):
                 return
-            await self._sleep_until(self._grid.time_of(due))
-            # The loop may have been blocked meanwhile: the latest tick that is due runs, those before it are skipped.
-            now = self._steady.now()
-            latest = max(due, self._grid.index_at(min(now, end)))
-            lateness = max(now - self._grid.time_of(latest), 0.0)
-            if not self._tick(latest, lateness, latest - index - 1):
-                return
-            index = latest
-
-    async def _end_run(self, index: int, end: float) -> None:
-        missed = self._grid.index_at(end) - index
-        if missed > 0:
-            lateness = max(self._steady.now() - end, 0.0)
+        missed = await self._pacer.finish(end)
+        if missed:
+            lateness = max(self.time() - end, 0.0)
             self._meter.skip(lateness, missed)
             self._tell_late(end, lateness, missed)
-        await self._sleep_until(end)
 
-    async def _sleep_until(self, timestamp: float) -> None:
-        while True:
-            wait = timestamp - self._steady.now()
-            # At least once, also when late: tasks must not starve beside children that always take too long.
-            await self._source.sleep(min(max(wait, 0.0), _LONGEST_SLEEP))
-            if self._steady.now() >= timestamp:
-                return
-
-    def _tick(self, index: int, lateness: float, skipped: int) -> bool:
-        self._current_timestamp = timestamp = self._grid.time_of(index)
+    def _tick(self, timestamp: float, lateness: float, skipped: int) -> bool:
+        """Run one tick; ``False`` when a child ended the run."""
+        self._current_timestamp = timestamp
         if self._meter.record(lateness, skipped):
             self._tell_late(timestamp, lateness, skipped)
         return self._children.tick_all(timestamp)

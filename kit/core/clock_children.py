@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 from collections import Counter
@@ -85,17 +86,16 @@ class ClockChildren:
                 self._stop(entry, clock, timestamp)
                 return
 
-    def start_all(self, clock: Any, timestamp: float) -> None:
-        """Start every child that is not started; one whose start fails is left out of this run."""
+    def start(self, child: ClockChild, clock: Any, timestamp: float) -> None:
+        """Start one child; when that fails it is left out until the next ``start_all``."""
         for entry in tuple(self._entries):
-            if entry.present and not entry.started:
-                entry.failures_in_row = 0
-                try:
-                    entry.child.start(clock, timestamp)
-                except Exception as error:  # noqa: BLE001  # the wall between children
-                    self._report(entry, error, "start", timestamp)
-                else:
-                    entry.started = True
+            if entry.child is child:
+                self._start(entry, clock, timestamp)
+
+    def start_all(self, clock: Any, timestamp: float) -> None:
+        """Start every child, at the begin of a run; one whose start fails is left out of it."""
+        for entry in tuple(self._entries):
+            self._start(entry, clock, timestamp)
 
     def stop_all(self, clock: Any, timestamp: float) -> None:
         """Stop every started child, the last first: what was built on others goes before them."""
@@ -118,6 +118,18 @@ class ClockChildren:
                 entry.failures_in_row = 0
         return True
 
+    def _start(self, entry: _Entry, clock: Any, timestamp: float) -> None:
+        if entry.started or not entry.present:
+            return
+        entry.failures_in_row = 0
+        # Before the call, so that a child that removes itself in it is stopped.
+        entry.started = True
+        try:
+            entry.child.start(clock, timestamp)
+        except Exception as error:  # noqa: BLE001  # the wall between children
+            entry.started = False
+            self._report(entry, error, "start", timestamp)
+
     def _stop(self, entry: _Entry, clock: Any, timestamp: float) -> None:
         if not entry.started:
             return
@@ -125,7 +137,9 @@ class ClockChildren:
         try:
             entry.child.stop(clock)
         except Exception as error:  # noqa: BLE001  # the others must be stopped all the same
-            self._report(entry, error, "stop", timestamp)
+            # Even if the handler wants trading to stop: it is just being stopped.
+            with contextlib.suppress(StopTrading):
+                self._report(entry, error, "stop", timestamp)
 
     def _report(self, entry: _Entry, error: Exception, what: str, timestamp: float) -> None:
         name = _name(entry.child)

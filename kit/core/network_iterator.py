@@ -8,9 +8,10 @@ import math
 import random
 from enum import Enum
 
-from kit.core.clock import SYSTEM_TIME, TimeSource
+from kit.core.clock import SYSTEM_TIME
 from kit.core.tasks import TaskSupervisor
 from kit.core.time_iterator import TimeIterator
+from kit.core.time_source import TimeSource
 from kit.core.waiting import wait_for
 from kit.errors import InvalidInput, NotReady, TryAgain
 

@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from kit.core.clock import SYSTEM_TIME, Timer, TimeSource
+from kit.core.clock import SYSTEM_TIME
 from kit.core.rate_windows import Demand, Priority, Waiter, WaitingRoom, Window, earliest
+from kit.core.time_source import Timer, TimeSource
 from kit.errors import InvalidInput
 
 __all__ = ["AsyncThrottler", "LinkedLimit", "Priority", "RateLimit"]

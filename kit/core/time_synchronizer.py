@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from kit.core.clock import SYSTEM_TIME, TimeSource
+from kit.core.clock import SYSTEM_TIME
+from kit.core.time_source import TimeSource
 from kit.errors import InvalidInput
 
 _SAMPLES = 10

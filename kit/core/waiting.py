@@ -7,7 +7,7 @@ import math
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from kit.core.clock import Timer, TimeSource
+from kit.core.time_source import Timer, TimeSource
 
 T = TypeVar("T")
 

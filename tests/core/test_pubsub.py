@@ -213,8 +213,8 @@ def test_every_tag_of_an_event_class_refuses_other_events() -> None:
     created = {"timestamp": 1.0, "type": OrderType.LIMIT, "trading_pair": "A/B", "amount": 1, "price": 1}
     sell = SellOrderCreatedEvent(**created, order_id="x", creation_timestamp=1.0)
     hub.trigger_event(MarketEvent.SellOrderCreated, sell)
+    buy = BuyOrderCreatedEvent(**created, order_id="x", creation_timestamp=1.0)
     with pytest.raises(InvalidInput, match="SellOrderCreatedEvent"):
-        buy = BuyOrderCreatedEvent(**created, order_id="x", creation_timestamp=1.0)
         hub.trigger_event(MarketEvent.SellOrderCreated, buy)
 
 

@@ -161,7 +161,7 @@ async def test_a_closed_supervisor_refuses_and_closes_the_coroutine() -> None:
         coro = forever()
         with pytest.raises(NotReady, match="closed"):
             supervisor.spawn(coro, name="late")
-        with pytest.raises(RuntimeError, match="already awaited|cannot reuse"):
+        with pytest.raises(RuntimeError, match=r"already awaited|cannot reuse"):
             await coro
         assert supervisor.closed
     with pytest.raises(NotReady, match="closed"):

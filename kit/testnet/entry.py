@@ -68,7 +68,7 @@ class OrderEntry:
             order.expiry_reason = _EXPIRY_REASONS.get(order.time_in_force, "INSUFFICIENT_LIQUIDITY")
             self._matcher.withdraw(order)
             self._taps.order_event(order, "EXPIRED")
-        if order.executed_lots or order.preventions:
+        if order.executed_lots or any(prevented.maker_lots for prevented in order.preventions or ()):
             market.last_update_id += 1
         market.close(order)
 

@@ -257,7 +257,7 @@ class OrderIndex:
             del fills[: -self._history]
 
     def fills(self, *, order_id: int | None, from_id: int | None, start_ms: int, end_ms: int, limit: int) -> list[Fill]:
-        """Return at most ``limit`` fills, oldest first: the first from ``from_id`` or ``start_ms`` on, else the last."""
+        """Return up to ``limit`` fills, oldest first: the first from ``from_id`` or ``start_ms`` on, else the last."""
         fills = self._fills
         begin = bisect_left(fills, from_id or 0, key=_trade_id)
         begin = bisect_left(fills, start_ms, lo=begin, key=_time_ms)

@@ -20,13 +20,21 @@ UNITS = 10**8
 Side: TypeAlias = Literal["BUY", "SELL"]
 
 
+MAX_DIGITS = 30
+"""Amounts of more digits before the point are refused: no exchange deals in them, and they only cost time."""
+
+
 def to_units(amount: Decimal) -> int | None:
-    """Return ``amount`` in units of 1e-8, ``None`` when it is not finite or has digits below 1e-8."""
+    """Return ``amount`` in units of 1e-8, exactly; ``None`` when it is no finite, sane multiple of 1e-8."""
     if not amount.is_finite():
         return None
-    scaled = amount.scaleb(8)
-    units = int(scaled)
-    return units if units == scaled else None
+    if not amount:
+        return 0
+    if not -8 <= amount.adjusted() < MAX_DIGITS:
+        return None
+    numerator, denominator = amount.as_integer_ratio()
+    units, rest = divmod(numerator * UNITS, denominator)
+    return None if rest else units
 
 
 def units_text(units: int) -> str:
@@ -74,9 +82,9 @@ class SymbolInfo:
     default_stp_mode: str = "EXPIRE_MAKER"
 
     def __post_init__(self) -> None:
-        for name in ("tick_size", "step_size"):
-            if not getattr(self, name) > 0:
-                raise InvalidInput(f"{name} of {self.symbol} is {getattr(self, name)}; it must be above zero")
+        for name, size in (("tick_size", self.tick_size), ("step_size", self.step_size)):
+            if not (size.is_finite() and size > 0):
+                raise InvalidInput(f"{name} of {self.symbol} is {size}; it must be above zero")
         _ = self.quote_units, self.percent_units  # so that a bad symbol fails when it is made, not in a trade
 
     @cached_property

@@ -56,6 +56,14 @@ class Market(Protocol):
         """Return a price of the market."""
         ...
 
+    def get_mid_price(self, trading_pair: str, /) -> Decimal:
+        """Return the mean of best bid and best ask."""
+        ...
+
+    def get_price_for_volume(self, trading_pair: str, is_buy: bool, volume: Decimal, /) -> Decimal:
+        """Return the worst price that a taker of ``volume`` base meets."""
+        ...
+
     def get_balance(self, asset: str, /) -> Decimal:
         """Return an asset's total."""
         ...

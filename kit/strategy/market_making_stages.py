@@ -25,6 +25,7 @@ from kit.types.market import TradingRule
 
 _ZERO = Decimal(0)
 _ONE = Decimal(1)
+_INFINITY = Decimal("Infinity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def _affordable(
 
 
 def trading_rules(proposal: Proposal, context: MarketMakingContext) -> Proposal:
-    """Leave out what the exchange would refuse as too small, and cut what it would refuse as too big.
+    """Leave out what the exchange would refuse: too small, or at a price out of its range. Cut what is too big.
 
     The reference has no such stage: there, an order below the minimum is sent and fails.
     """
@@ -119,6 +120,8 @@ def trading_rules(proposal: Proposal, context: MarketMakingContext) -> Proposal:
         return proposal
     biggest = None if rule.max_order_size is None else context.quantize_amount(rule.max_order_size)
 
+    lowest, highest = rule.min_price or _ZERO, rule.max_price or _INFINITY
+
     def fit(entries: tuple[PriceSize, ...]) -> tuple[PriceSize, ...]:
         cut = entries
         if biggest is not None:
@@ -126,7 +129,9 @@ def trading_rules(proposal: Proposal, context: MarketMakingContext) -> Proposal:
         return tuple(
             entry
             for entry in cut
-            if entry.size >= rule.min_order_size and entry.size * entry.price >= rule.min_notional_size
+            if entry.size >= rule.min_order_size
+            and entry.size * entry.price >= rule.min_notional_size
+            and lowest <= entry.price <= highest
         )
 
     return Proposal(fit(proposal.buys), fit(proposal.sells))

@@ -6,19 +6,19 @@ import logging
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 from kit.strategy.market_api import Market
 from kit.strategy.market_making_params import PureMarketMakingParams
 from kit.strategy.market_making_stages import STAGES, MarketMakingContext, Stage, within_tolerance
 from kit.strategy.own_orders import OwnOrder
 from kit.strategy.params import Params as BaseParams
-from kit.strategy.proposal import EMPTY, PriceSize, Proposal
+from kit.strategy.proposal import EMPTY, Proposal
 from kit.strategy.refresh_timers import RefreshTimers
 from kit.strategy.strategy_base import StrategyBase
-from kit.types.events import Event
+from kit.types.events import BuyOrderCompletedEvent, Event
 from kit.types.market import PriceType, TradingRule
-from kit.types.orders import OrderState, OrderType
+from kit.types.orders import OrderType
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class PureMarketMaking(StrategyBase):
         self._missing_price = False
         self._nothing_to_quote = False
         self._router.observers.append(self._order_changed)
-        self.trail: tuple[tuple[str, Proposal], ...] = ()
+        self._trail: list[tuple[Stage, Proposal]] = []
         self.trail_context: MarketMakingContext | None = None
 
     # -- the tick --------------------------------------------------------------------------------------------------
@@ -87,9 +87,8 @@ class PureMarketMaking(StrategyBase):
 
     @property
     def _applied(self) -> PureMarketMakingParams:
-        model = self.params.model
-        assert isinstance(model, PureMarketMakingParams)
-        return model
+        # A subclass's Params extend these; StrategyBase sees to that.
+        return cast("PureMarketMakingParams", self.params.model)
 
     def reference_price(self) -> Decimal | None:
         """Return the price that spreads are measured from, in quote; ``None`` where there is none (formula 1)."""
@@ -116,12 +115,19 @@ class PureMarketMaking(StrategyBase):
     def _propose(self, reference: Decimal, timestamp: float) -> Proposal:
         context = self.trail_context = self.context(reference, timestamp)
         proposal = EMPTY
-        trail: list[tuple[str, Proposal]] = []
+        trail = self._trail = []
         for stage in self.stages:
             proposal = stage(proposal, context)
-            trail.append((getattr(stage, "__name__", repr(stage)), proposal))
-        self.trail = tuple(trail)
+            trail.append((stage, proposal))
         return proposal
+
+    @property
+    def trail(self) -> tuple[tuple[str, Proposal], ...]:
+        """Return what each stage made of the last proposal: (name of the stage, proposal after it).
+
+        ``trail_context`` is what the stages saw, with the time of the tick.
+        """
+        return tuple((getattr(stage, "__name__", repr(stage)), proposal) for stage, proposal in self._trail)
 
     def context(self, reference: Decimal, timestamp: float) -> MarketMakingContext:
         """Gather what the stages of this tick may see."""
@@ -180,17 +186,14 @@ class PureMarketMaking(StrategyBase):
         order_type = self._order_type()
         placed = False
         try:
-            for side, entries in ((self.buy, proposal.buys), (self.sell, proposal.sells)):
+            for place, entries in ((self.buy, proposal.buys), (self.sell, proposal.sells)):
                 for entry in entries:
-                    self._place_entry(side, entry, order_type)
+                    place(entry.size, entry.price, order_type, level=entry.level)
                     placed = True
         finally:
             # Also where the market refused one of them: the others rest now and live by the timers.
             if placed:
                 self._timers.placed(timestamp, params.order_refresh_time)
-
-    def _place_entry(self, side: Any, entry: PriceSize, order_type: OrderType) -> None:
-        side(entry.size, entry.price, order_type, level=entry.level)
 
     def _order_type(self) -> OrderType:
         rule = self._market.trading_rules.get(self._pair)
@@ -205,7 +208,7 @@ class PureMarketMaking(StrategyBase):
     # -- events in -------------------------------------------------------------------------------------------------
 
     def _order_changed(self, order: OwnOrder, event: Event) -> None:  # noqa: ARG002
-        if order.state is OrderState.FILLED:
+        if isinstance(event, BuyOrderCompletedEvent):  # the sell side's event is one, too
             self._timers.filled(self.current_timestamp, self._applied.filled_order_delay)
 
 

@@ -106,6 +106,14 @@ def test_rules_drop_the_small_and_cut_the_big(rule):
     wished = Proposal(entries(("99", "1"), ("99", "0.1"), ("99", "0.009")), entries(("5", "1"), ("101", "70")))
     assert trading_rules(wished, context()) is wished
     assert bare(trading_rules(wished, context(rule=rule)).buys) == [(99, 1)]  # 9.9 is below the notional of 10
+    ranged = TradingRule("HBOT/ETH", "HBOT", "ETH", TICK, STEP, min_price=D(10), max_price=D(100))
+    assert (
+        len(trading_rules(wished, context(rule=ranged)).buys),
+        trading_rules(wished, context(rule=ranged)).sells,
+    ) == (
+        3,
+        (),
+    )
     limited = TradingRule("HBOT/ETH", "HBOT", "ETH", TICK, STEP, max_order_size=D("50.0005"))
     assert bare(trading_rules(wished, context(rule=limited)).sells) == [(5, 1), (101, 50)]
 

@@ -174,6 +174,9 @@ def test_no_reference_price_withdraws_with_one_warning_and_comes_back(run, caplo
     b.market.book.asks = asks
     b.til(10)
     assert b.prices == (["99"], ["101"])
+    b.market.book.bids = {}
+    b.til(12)
+    assert len(caplog.records) == 2, "a new loss is told anew"
 
 
 def test_a_market_that_is_not_ready_is_left(run, caplog):
@@ -222,6 +225,18 @@ def test_sizes_below_the_minimum_are_not_sent_and_it_is_told_once(rule, bench, c
     ]
     b.strategy.params.order_amount = 1
     b.til(21)
+    assert b.prices == (["99"], ["101"])
+
+
+def test_a_late_fill_event_after_the_completion_delays_nothing_more(run):
+    b = run(filled_order_delay=5, order_refresh_time=100)
+    b.til(1)
+    buy = b.strategy.active_buys[0]
+    resting = b.market.orders[buy.client_order_id]
+    b.market.fill(buy.client_order_id)
+    b.til(4)
+    b.market.tell_filled(resting, D("0.1"))
+    b.til(7)
     assert b.prices == (["99"], ["101"])
 
 

@@ -126,6 +126,22 @@ def test_events_of_foreign_orders_do_not_reach_the_hooks(run):
     assert heard(b) == []
 
 
+def test_a_foreign_fill_within_the_placing_call_is_not_ours(run):
+    b = run()
+    b.til(1)
+    foreign = b.market.sell("HBOT/ETH", D(1), OrderType.LIMIT, D(110))
+    buy = b.market.buy
+
+    def buy_and_take(*args, **more):
+        b.market.fill(foreign)
+        return buy(*args, **more)
+
+    b.market.buy = buy_and_take
+    own = b.strategy.buy(1, 110)
+    assert heard(b) == [("did_create_buy_order", own)]
+    assert b.strategy.active_orders[0].filled_quantity == 0
+
+
 def test_two_strategies_on_one_market_hear_only_of_their_own(market, bench):
     b = bench(market, Recorder(market, script={1: lambda s: s.buy(1, 90)}))
     other = Recorder(market, script={1: lambda s: s.sell(1, 110)}, name="other")
@@ -414,12 +430,33 @@ def test_parameters_may_come_as_keywords_mapping_or_model(market):
         Recorder(market, sise=1)
 
 
-def test_params_must_be_a_class_of_params():
+def test_params_must_extend_those_of_the_class_above():
     with pytest.raises(InvalidInput, match=r"class Params\(kit.Params\)"):
 
         class Wrong(StrategyBase):
             class Params:
                 pass
+
+    class More(Recorder):
+        class Params(Recorder.Params):
+            extra: int = param(1)
+
+    assert (More(extra=2).params.extra, More().params.size) == (2, 1)
+    with pytest.raises(InvalidInput, match="must extend"):
+
+        class Lost(Recorder):
+            class Params(Params):
+                extra: int = param(1)
+
+
+def test_orders_can_be_cancelled_after_the_strategy_was_taken_off_the_clock(run):
+    b = run({1: lambda s: s.buy(1, 90)})
+    b.til(1)
+    b.clock.remove_iterator(b.strategy)
+    assert b.strategy.cancel_all() == 1
+    assert not b.market.orders
+    b.clock.add_iterator(b.strategy)
+    assert b.strategy.active_orders == ()
 
 
 def test_a_name_is_given_or_the_class(market):

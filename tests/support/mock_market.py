@@ -142,6 +142,9 @@ class MockMarket(TimeIterator):
 
     def get_price_by_type(self, trading_pair: str, price_type: PriceType) -> Decimal:
         assert price_type is PriceType.MidPrice
+        return self.get_mid_price(trading_pair)
+
+    def get_mid_price(self, trading_pair: str) -> Decimal:
         return (self.get_price(trading_pair, True) + self.get_price(trading_pair, False)) / 2
 
     def get_balance(self, asset: str) -> Decimal:

@@ -1,0 +1,195 @@
+"""The acting side of a strategy: its markets, its own orders, and how it places and cancels them."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from kit.connectors.pairs import normalize_pair
+from kit.core.time_iterator import TimeIterator
+from kit.errors import InvalidInput, NotReady, UnknownPair
+from kit.strategy.event_router import EventRouter
+from kit.strategy.market_api import Market
+from kit.strategy.own_orders import OwnOrder, OwnOrders
+from kit.types.orders import OrderType, TimeInForce
+
+CANCEL_RETRY_SECONDS: Final = 10.0
+"""How long a cancel that got no answer is waited for before the strategy asks again."""
+
+_NAN: Final = Decimal("NaN")
+
+
+class OrderPlacing(TimeIterator):
+    """A child of the clock that has markets and orders of its own.
+
+    The events of its own orders reach its ``did_*`` methods (see ``EventRouter``) while it runs. For use on the core's
+    loop, which is where hooks and notebook cells run.
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        super().__init__(name)
+        self.markets: tuple[Market, ...] = ()
+        self._trading_pair: str | None = None
+        self._orders: Final = OwnOrders()
+        self._router: Final = EventRouter(self, self._orders, lambda: self.current_timestamp)
+
+    # -- markets ---------------------------------------------------------------------------------------------------
+
+    def add_market(self, market: Market, trading_pair: str | None = None) -> None:
+        """Trade on one more market; the first one is the default, with ``trading_pair`` as the default pair."""
+        if market in self.markets:
+            return
+        pair = self._choose_pair(market, trading_pair)
+        if not self.markets:
+            self._trading_pair = pair
+        self.markets = (*self.markets, market)
+        if self.clock is not None:
+            self._router.attach((market,))
+
+    @staticmethod
+    def _choose_pair(market: Market, trading_pair: str | None) -> str | None:
+        pairs = market.trading_pairs
+        if trading_pair is None:
+            return pairs[0] if len(pairs) == 1 else None
+        pair = normalize_pair(trading_pair)
+        if pair not in pairs:
+            raise UnknownPair(f"{market.name} does not stream {pair}; it streams {', '.join(pairs) or 'nothing'}")
+        return pair
+
+    @property
+    def market(self) -> Market:
+        """Return the default market; raises ``InvalidInput`` where none was given."""
+        if not self.markets:
+            raise InvalidInput(f"{self.name} has no market; give one: {type(self).__name__}(market, 'BTC/USDT')")
+        return self.markets[0]
+
+    @property
+    def trading_pair(self) -> str:
+        """Return the default pair; raises ``InvalidInput`` where none was given."""
+        if self._trading_pair is None:
+            pairs = ", ".join(self.market.trading_pairs)
+            raise InvalidInput(f"{self.name} has no default pair and {self.market.name} streams several: {pairs}")
+        return self._trading_pair
+
+    # -- orders ----------------------------------------------------------------------------------------------------
+
+    @property
+    def active_orders(self) -> tuple[OwnOrder, ...]:
+        """Return this strategy's orders that rest, or may rest, on an exchange, in order of placement."""
+        return self._orders.active
+
+    @property
+    def active_buys(self) -> tuple[OwnOrder, ...]:
+        """Return the active buy orders in order of placement."""
+        return self._orders.buys
+
+    @property
+    def active_sells(self) -> tuple[OwnOrder, ...]:
+        """Return the active sell orders in order of placement."""
+        return self._orders.sells
+
+    def order(self, order_id: str) -> OwnOrder | None:
+        """Return an own order by client order id: active, or ended less than 180 s ago."""
+        return self._orders.get(order_id)
+
+    def order_age(self, order: OwnOrder) -> float:
+        """Return the seconds since the tick in which the order was placed."""
+        return self.current_timestamp - order.creation_timestamp
+
+    def buy(
+        self,
+        amount: Decimal | str | int | float,
+        price: Decimal | str | int | float | None = None,
+        order_type: OrderType = OrderType.LIMIT,
+        *,
+        market: Market | None = None,
+        trading_pair: str | None = None,
+        time_in_force: TimeInForce = TimeInForce.GTC,
+        level: int | None = None,
+    ) -> str:
+        """Place a buy order of ``amount`` base at ``price`` quote; return its client order id at once.
+
+        The market rounds both down to its steps. ``level`` is a note of the strategy's own. Raises ``InvalidInput``
+        for what the market cannot take and ``NotReady`` while the strategy does not run, before anything is sent.
+        """
+        return self._place(True, amount, price, order_type, market, trading_pair, time_in_force, level)
+
+    def sell(
+        self,
+        amount: Decimal | str | int | float,
+        price: Decimal | str | int | float | None = None,
+        order_type: OrderType = OrderType.LIMIT,
+        *,
+        market: Market | None = None,
+        trading_pair: str | None = None,
+        time_in_force: TimeInForce = TimeInForce.GTC,
+        level: int | None = None,
+    ) -> str:
+        """Place a sell order; as ``buy``."""
+        return self._place(False, amount, price, order_type, market, trading_pair, time_in_force, level)
+
+    def _place(
+        self,
+        is_buy: bool,
+        amount: Any,
+        price: Any,
+        order_type: OrderType,
+        market: Market | None,
+        trading_pair: str | None,
+        time_in_force: TimeInForce,
+        level: int | None,
+    ) -> str:
+        if self.clock is None:
+            raise NotReady(f"{self.name} does not run, so it would not hear of its orders; start the core first")
+        market = market or self.market
+        pair = self.trading_pair if trading_pair is None else normalize_pair(trading_pair)
+        if market not in self.markets:
+            raise InvalidInput(f"{self.name} does not listen to {market.name}; call add_market(market) first")
+        size = amount if type(amount) is Decimal else _exact("amount", amount)
+        limit = price if type(price) is Decimal or price is None else _exact("price", price)
+        send = market.buy if is_buy else market.sell
+        order = self._router.place(
+            lambda: send(pair, size, order_type, limit, time_in_force=time_in_force),
+            lambda order_id: OwnOrder(
+                order_id,
+                market,
+                pair,
+                is_buy,
+                _NAN if limit is None else limit,
+                size,
+                order_type,
+                self.current_timestamp,
+                level,
+            ),
+        )
+        return order.client_order_id
+
+    def cancel(self, order_id: str) -> bool:
+        """Ask to cancel an own order; tell whether a request was sent.
+
+        Nothing is sent for an order that ended, or whose cancel is under way for less than 10 s. The exchange's word
+        comes as ``did_cancel_order``. Raises ``InvalidInput`` for an id that is not this strategy's.
+        """
+        order = self._orders.get(order_id)
+        if order is None:
+            raise InvalidInput(f"{order_id!r} is no order of {self.name}; its active orders are in active_orders")
+        asked = order.cancel_requested_at
+        now = self.current_timestamp
+        if order.ended_at is not None or (asked is not None and now - asked < CANCEL_RETRY_SECONDS):
+            return False
+        order.market.cancel(order.trading_pair, order_id)
+        order.cancel_requested_at = now
+        return True
+
+    def cancel_all(self) -> int:
+        """Ask to cancel every active order of this strategy; return how many requests were sent."""
+        return sum(self.cancel(order.client_order_id) for order in self.active_orders)
+
+
+def _exact(name: str, value: Any) -> Decimal:
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        raise InvalidInput(
+            f"{name} is {value!r}, which is no number; give a Decimal or a text such as '0.01'"
+        ) from None

@@ -9,7 +9,8 @@ from kit.testnet.raw_files import DepthUpdate, RawLevel, Snapshot
 
 log = logging.getLogger(__name__)
 
-KEPT_UPDATES = 10_000
+KEPT_UPDATES = 1_000
+"""Updates kept for a snapshot to come: a request for one takes seconds, not minutes."""
 
 
 class RecordedBook:
@@ -18,7 +19,8 @@ class RecordedBook:
     Updates that come before the first snapshot are kept; the snapshot drops those up to its own id and applies the
     rest. From then on each update must follow the one before. After a break (``gaps``) the book goes on as the union
     of what is known: every level named later is right again, a level on the wrong side of a newer one goes, and the
-    next snapshot in the recording rebuilds the book. A snapshot that tells nothing newer than a sound book is ignored,
+    next snapshot in the recording rebuilds the book. ``dropped_bids``/``dropped_asks`` are the prices that the latest
+    update made go without naming them. A snapshot that tells nothing newer than a sound book is ignored,
     so recordings that go on from each other need only the first one's. ``sound`` is true while no update is missing.
     """
 
@@ -29,6 +31,8 @@ class RecordedBook:
         self.started = False
         self.sound = False
         self.gaps = 0
+        self.dropped_bids: list[int] = []
+        self.dropped_asks: list[int] = []
         self.snapshot_low = 0
         self.snapshot_high = 0
         self._kept: deque[DepthUpdate] = deque(maxlen=KEPT_UPDATES)
@@ -36,9 +40,11 @@ class RecordedBook:
 
     def apply_snapshot(self, snapshot: Snapshot) -> bool:
         """Start or rebuild the book; return whether it changed."""
-        if self.sound and snapshot.last_id <= self.update_id:
-            return False
         later = [update for update in self._kept if update.last_id > snapshot.last_id]
+        if self.started and snapshot.last_id <= self.update_id:
+            joins = later[0].first_id <= snapshot.last_id + 1 if later else snapshot.last_id == self.update_id
+            if self.sound or not joins:
+                return False
         self._kept.clear()
         self.bids = dict(snapshot.bids)
         self.asks = dict(snapshot.asks)
@@ -78,6 +84,7 @@ class RecordedBook:
                 update.first_id,
             )
         self._write(update)
+        self.dropped_bids, self.dropped_asks = [], []
         if not self.sound:
             self._uncross(update)
 
@@ -94,9 +101,11 @@ class RecordedBook:
         """Remove levels that a newer level of the other side has passed."""
         bid = max((price for price, amount in update.bids if amount), default=0)
         ask = min((price for price, amount in update.asks if amount), default=1 << 62)
-        for price in [price for price in self.asks if price <= bid]:
+        self.dropped_asks = [price for price in self.asks if price <= bid]
+        self.dropped_bids = [price for price in self.bids if price >= ask]
+        for price in self.dropped_asks:
             del self.asks[price]
-        for price in [price for price in self.bids if price >= ask]:
+        for price in self.dropped_bids:
             del self.bids[price]
 
 

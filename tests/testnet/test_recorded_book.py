@@ -2,9 +2,8 @@
 
 import logging
 
-from kit.testnet.raw_files import DepthUpdate, Snapshot, read_raw
-from kit.testnet.recorded_book import RecordedBook, best_first
-from tests.support.recordings import FUTURES, SPOT, recordings
+from kit.testnet.raw_files import DepthUpdate, Snapshot
+from kit.testnet.recorded_book import RecordedBook
 
 
 def update(first, last, bids=(), asks=(), *, previous=None):
@@ -58,7 +57,10 @@ def test_after_a_gap_the_newest_level_wins_and_a_snapshot_repairs(caplog):
     assert "between ids 10 and 15" in caplog.text
     assert (book.sound, book.gaps) == (False, 1)
     assert book.asks == {30: 1}, "the ask at 20 cannot be there any more"
+    assert book.dropped_asks == [20]
     assert book.apply_update(update(17, 17, [], [(26, 2)]))
+    assert not book.apply_snapshot(snapshot(13)), "it is from before the gap's end and cannot join what followed"
+    assert book.asks == {30: 1, 26: 2}
     assert book.apply_snapshot(snapshot(16, bids=[(25, 4)], asks=[(31, 1)]))
     assert (book.sound, book.gaps, book.update_id) == (True, 1, 17)
     assert (book.bids, book.asks) == ({25: 4}, {31: 1, 26: 2})
@@ -83,18 +85,3 @@ def test_a_recording_without_snapshot_starts_from_what_it_names():
     assert book.gaps == 0
     book.apply_update(update(10, 11, [(20, 3)]))
     assert (book.bids, book.asks) == ({9: 2, 20: 3}, {})
-
-
-def test_the_recordings_have_no_gap_and_never_cross():
-    for names in (SPOT, FUTURES):
-        book = RecordedBook()
-        updates = 0
-        for message in read_raw(recordings(*names)):
-            if isinstance(message, Snapshot):
-                assert book.apply_snapshot(message)
-            elif isinstance(message, DepthUpdate) and book.apply_update(message):
-                updates += 1
-                if updates % 100 == 0:
-                    assert best_first(book.bids, bids=True)[0] < best_first(book.asks, bids=False)[0]
-        assert (book.sound, book.gaps) == (True, 0)
-        assert updates > 6000

@@ -34,6 +34,7 @@ class OrderRegistry:
         self._cached_limit = cached_limit
         self._tracked: dict[str, TrackedOrder] = {}
         self._by_exchange_id: dict[tuple[str, str], str] = {}
+        self._unidentified: dict[str, str] = {}
         self._active: dict[str, InFlightOrder] = {}
         self._cached: dict[str, InFlightOrder] = {}
         self._lost: dict[str, InFlightOrder] = {}
@@ -52,9 +53,12 @@ class OrderRegistry:
         return tracked
 
     def bind(self, order: InFlightOrder) -> None:
-        """Make the order findable by its exchange id, once it has one."""
+        """Make the order findable by its exchange id, or note that it still has none."""
         if order.exchange_order_id is not None:
             self._by_exchange_id[order.trading_pair, order.exchange_order_id] = order.client_order_id
+            self._unidentified.pop(order.client_order_id, None)
+        else:
+            self._unidentified[order.client_order_id] = order.trading_pair
 
     def get(self, client_order_id: str) -> TrackedOrder | None:
         """Return the order of that id, wherever it is kept."""
@@ -75,18 +79,16 @@ class OrderRegistry:
         return self._tracked[ids[0]] if ids else None
 
     def awaits_exchange_id(self, trading_pair: str) -> bool:
-        """Tell whether an order on the pair, that lives or may live, has no exchange id yet."""
-        return any(
-            order.exchange_order_id is None and order.trading_pair == trading_pair
-            for orders in (self._active, self._lost)
-            for order in orders.values()
-        )
+        """Tell whether an order on the pair, that exists or may exist, has no exchange id yet."""
+        return trading_pair in self._unidentified.values()
 
     def finish(self, client_order_id: str, *, lost: bool) -> None:
         """Move an active order to the ended or the lost ones, and drop the oldest of those beyond the limit."""
         order = self._active.pop(client_order_id)
         shelf = self._lost if lost else self._cached
         shelf[client_order_id] = order
+        if not order.acknowledged and not lost:
+            self._unidentified.pop(client_order_id, None)
         while len(shelf) > self._cached_limit:
             self._forget(shelf, next(iter(shelf)))
 
@@ -95,10 +97,12 @@ class OrderRegistry:
         order = self._cached.pop(client_order_id, None) or self._lost.pop(client_order_id, None)
         if order is not None:
             self._active[client_order_id] = order
+            self.bind(order)
 
     def _forget(self, shelf: dict[str, InFlightOrder], client_order_id: str) -> None:
         order = shelf.pop(client_order_id)
         del self._tracked[client_order_id]
+        self._unidentified.pop(client_order_id, None)
         if order.exchange_order_id is not None:
             self._by_exchange_id.pop((order.trading_pair, order.exchange_order_id), None)
 

@@ -73,8 +73,7 @@ class OrderResolver:
         """Start asking, now and whenever the tracker calls attention to an order; needs a running loop."""
         self._open = True
         self._tracker.attention.on_attention = self.attend
-        for order_id in self._waiting():
-            self.attend(order_id)
+        self.attend_all()
 
     async def close(self) -> None:
         """Stop asking; what is open stays noted in the tracker."""
@@ -83,6 +82,11 @@ class OrderResolver:
         for task in list(self._tasks.values()):
             await self._supervisor.cancel(task)
         self._tasks.clear()
+
+    def attend_all(self) -> None:
+        """See to every order that the tracker notes as in doubt or missing fills."""
+        for order_id in self._waiting():
+            self.attend(order_id)
 
     def attend(self, client_order_id: str) -> None:
         """See to an order in the background; does nothing if that is being done, or while closed."""

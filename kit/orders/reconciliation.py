@@ -151,8 +151,7 @@ class Reconciler:
         ]
         for start in range(0, len(rest), _QUERIES_AT_ONCE):
             await _all(self._resolver.check(order_id) for order_id in rest[start : start + _QUERIES_AT_ONCE])
-        for order in self._tracker.orders_missing_fills:
-            self._resolver.attend(order.client_order_id)
+        self._resolver.attend_all()
 
     def _is_being_placed(self, order: InFlightOrder) -> bool:
         age = self._time_source.time() - order.creation_timestamp

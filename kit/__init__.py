@@ -1,1 +1,96 @@
-"""Live crypto trading from a Jupyter notebook: safe, fast and pleasant."""
+"""Live crypto trading from a Jupyter notebook: safe, fast and pleasant.
+
+Everything public is here; submodules load when a name is first used, so ``import kit`` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from kit.core.clock import Clock as Clock
+    from kit.core.clock import ClockMode as ClockMode
+    from kit.core.clock import ManualTime as ManualTime
+    from kit.core.time_iterator import TimeIterator as TimeIterator
+    from kit.errors import KitError as KitError
+    from kit.strategy.params import Params as Params
+    from kit.strategy.params import param as param
+    from kit.strategy.proposal import PriceSize as PriceSize
+    from kit.strategy.proposal import Proposal as Proposal
+    from kit.strategy.pure_market_making import PureMarketMaking as PureMarketMaking
+    from kit.strategy.strategy_base import StrategyBase as Strategy
+    from kit.testnet import Testnet as Testnet
+    from kit.trading_core import StopReport as StopReport
+    from kit.trading_core import TradingCore as TradingCore
+    from kit.types.events import MarketEvent as MarketEvent
+    from kit.types.market import PriceType as PriceType
+    from kit.types.market import TradeType as TradeType
+    from kit.types.orders import OrderState as OrderState
+    from kit.types.orders import OrderType as OrderType
+    from kit.types.orders import TimeInForce as TimeInForce
+    from kit.types.ports import Credentials as Credentials
+
+__version__ = "0.1.0"
+
+_HOMES: Final = {
+    "Clock": "kit.core.clock",
+    "ClockMode": "kit.core.clock",
+    "Credentials": "kit.types.ports",
+    "KitError": "kit.errors",
+    "ManualTime": "kit.core.clock",
+    "MarketEvent": "kit.types.events",
+    "OrderState": "kit.types.orders",
+    "OrderType": "kit.types.orders",
+    "Params": "kit.strategy.params",
+    "PriceSize": "kit.strategy.proposal",
+    "PriceType": "kit.types.market",
+    "Proposal": "kit.strategy.proposal",
+    "PureMarketMaking": "kit.strategy.pure_market_making",
+    "StopReport": "kit.trading_core",
+    "Strategy": "kit.strategy.strategy_base:StrategyBase",
+    "Testnet": "kit.testnet",
+    "TimeInForce": "kit.types.orders",
+    "TimeIterator": "kit.core.time_iterator",
+    "TradeType": "kit.types.market",
+    "TradingCore": "kit.trading_core",
+    "param": "kit.strategy.params",
+}
+
+__all__ = [
+    "Clock",
+    "ClockMode",
+    "Credentials",
+    "KitError",
+    "ManualTime",
+    "MarketEvent",
+    "OrderState",
+    "OrderType",
+    "Params",
+    "PriceSize",
+    "PriceType",
+    "Proposal",
+    "PureMarketMaking",
+    "StopReport",
+    "Strategy",
+    "Testnet",
+    "TimeInForce",
+    "TimeIterator",
+    "TradeType",
+    "TradingCore",
+    "param",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'kit' has no attribute {name!r}")
+    module, _, attribute = home.partition(":")
+    value = getattr(importlib.import_module(module), attribute or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -78,6 +78,10 @@ class MarketDataPort(Protocol):
         """Fetch the exchange's clock, seconds since the epoch; also serves as the network check."""
         ...
 
+    def status(self) -> Mapping[str, object]:
+        """Return counters and ages worth showing: reconnects, bad frames, stream ages, limiter use, clock offset."""
+        ...
+
     async def close(self) -> None:
         """Close every stream and connection; idempotent."""
         ...

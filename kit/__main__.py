@@ -1,0 +1,50 @@
+"""The `kit` command."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+from kit.errors import KitError
+
+_COMMANDS = {
+    "demo": "run the whole lifecycle against a loopback exchange and watch it",
+    "lab": "open JupyterLab on the quickstart notebook",
+    "testnet": "run the loopback exchange until interrupted",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser with every subcommand."""
+    parser = argparse.ArgumentParser(prog="kit", description="Live crypto trading from a Jupyter notebook.")
+    parser.add_argument("--verbose", "-v", action="store_true", help="show the log of every part on standard error")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, purpose in _COMMANDS.items():
+        module = importlib.import_module(f"kit.commands.{name}")
+        command = commands.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
+        module.configure(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
+    args = build_parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO if args.verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    try:
+        return int(args.run(args))
+    except KitError as error:
+        print(f"kit {args.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The `kit` command, one module a subcommand; each has ``configure(parser)`` and ``run(args) -> exit code``."""

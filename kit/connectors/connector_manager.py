@@ -1,0 +1,195 @@
+"""All connectors of one core: made, handed back, replaced, removed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, get_args
+
+from kit.connectors.ccxt_exchange import CcxtExchange
+from kit.connectors.client_order_ids import ClientOrderIds
+from kit.connectors.connector import Connector, Mode
+from kit.connectors.pairs import normalize_pair
+from kit.core.affinity import LoopAffinity
+from kit.core.clock import SYSTEM_TIME, TimeSource
+from kit.core.tasks import TaskSupervisor
+from kit.errors import InvalidInput, MissingCredentials, NotSupported
+from kit.market.order_book import OrderBook
+from kit.types.ports import Credentials, Endpoint
+
+logger = logging.getLogger(__name__)
+
+MODES: Final = get_args(Mode)
+
+
+@dataclass(frozen=True)
+class ConnectorConfig:
+    """What a connector was asked to be; two equal configurations mean the same connector."""
+
+    exchange_id: str
+    mode: Mode
+    url: str | None
+    credentials: Credentials | None
+
+
+def configure(
+    exchange_id: str, mode: Mode, endpoint: Endpoint | None, credentials: Credentials | None
+) -> ConnectorConfig:
+    """Check a request for a connector; raises ``InvalidInput``, ``NotSupported`` or ``MissingCredentials``."""
+    if mode not in MODES:
+        raise InvalidInput(f"mode is {mode!r}; it must be one of {', '.join(map(repr, MODES))}")
+    if mode == "paper":
+        raise NotSupported(
+            "mode 'paper' is not built yet; to trade without risk use mode='live' with "
+            "endpoint=await kit.Testnet.start()"
+        )
+    if endpoint is not None and not isinstance(endpoint, Endpoint):
+        raise InvalidInput(f"endpoint is {endpoint!r}; give a started testnet, or any object with url and credentials")
+    if credentials is None and endpoint is not None:
+        credentials = endpoint.credentials
+    if mode == "live" and credentials is None:
+        raise MissingCredentials(
+            f"mode 'live' on {exchange_id} needs credentials=kit.Credentials(api_key, secret); "
+            f"without them ask for mode='data'"
+        )
+    return ConnectorConfig(
+        exchange_id, mode, endpoint.url if endpoint else None, credentials if mode == "live" else None
+    )
+
+
+class ConnectorManager:
+    """Holds the connectors of one core by name."""
+
+    def __init__(self, core_name: str, *, time_source: TimeSource = SYSTEM_TIME) -> None:
+        self._time_source = time_source
+        self._supervisor = TaskSupervisor(core_name)
+        self._affinity = LoopAffinity(None)
+        self.ids = ClientOrderIds(core_name, time_source=time_source)
+        self._connectors: dict[str, Connector] = {}
+        self._configs: dict[str, ConnectorConfig] = {}
+
+    def bind(self, supervisor: TaskSupervisor, affinity: LoopAffinity) -> None:
+        """Say who owns the tasks of connectors made from now on, and on which loop they live."""
+        self._supervisor = supervisor
+        self._affinity = affinity
+
+    @property
+    def connectors(self) -> Mapping[str, Connector]:
+        """Return the connectors by name."""
+        return dict(self._connectors)
+
+    async def add_connector(
+        self,
+        exchange_id: str,
+        trading_pairs: Sequence[str],
+        *,
+        mode: Mode = "data",
+        endpoint: Endpoint | None = None,
+        credentials: Credentials | None = None,
+        name: str | None = None,
+        timeout: float = 30.0,
+    ) -> Connector:
+        """Return a ready connector: the one that runs under this name if it is the same, else a new one.
+
+        The same configuration with other pairs keeps the connector and changes its pairs; another configuration ends
+        the old connector first, with its orders cancelled, and says so in the log.
+        """
+        pairs = _checked_pairs(trading_pairs)
+        name = name or exchange_id
+        config = configure(exchange_id, mode, endpoint, credentials)
+        existing = self._connectors.get(name)
+        if existing is not None and self._configs[name] == config:
+            await self._set_pairs(existing, pairs)
+            await existing.wait_ready(timeout)
+            return existing
+        connector = self._build(name, config, pairs, endpoint)
+        if existing is not None:
+            logger.warning("%s is replaced: asked for another configuration than the running one", name)
+            await self.remove_connector(name)
+        self._connectors[name], self._configs[name] = connector, config
+        connector.open()
+        try:
+            await connector.wait_ready(timeout)
+        except BaseException:
+            await self.remove_connector(name)
+            raise
+        return connector
+
+    def _build(self, name: str, config: ConnectorConfig, pairs: Sequence[str], endpoint: Endpoint | None) -> Connector:
+        trading = config.mode == "live"
+        exchange = CcxtExchange(
+            config.exchange_id,
+            self._supervisor,
+            credentials=config.credentials,
+            endpoint=endpoint,
+            time_source=self._time_source,
+            trading=trading,
+        )
+        return Connector(
+            name,
+            exchange,
+            pairs,
+            supervisor=self._supervisor,
+            ids=self.ids,
+            account=exchange if trading else None,
+            orders=exchange if trading else None,
+            mode=config.mode,
+            time_source=self._time_source,
+            affinity=self._affinity,
+        )
+
+    @staticmethod
+    async def _set_pairs(connector: Connector, pairs: Sequence[str]) -> None:
+        for pair in pairs:
+            await connector.add_trading_pair(pair)
+        for pair in connector.trading_pairs:
+            if pair not in pairs:
+                await connector.remove_trading_pair(pair)
+
+    async def remove_connector(self, name: str, timeout: float = 10.0) -> list[str]:
+        """End a connector: cancel its orders, close its streams; return the ids of orders left open."""
+        connector = self.get_connector(name)
+        left = await connector.sweep(timeout)
+        await connector.close()
+        del self._connectors[name], self._configs[name]
+        return left
+
+    def get_connector(self, name: str) -> Connector:
+        """Return a connector by name; raises ``InvalidInput`` naming those there are."""
+        if name not in self._connectors:
+            raise InvalidInput(f"no connector is named {name!r}; there are {', '.join(self._connectors) or 'none'}")
+        return self._connectors[name]
+
+    async def add_trading_pairs(self, name: str, trading_pairs: Sequence[str]) -> None:
+        """Stream more pairs on a running connector, which stays the same object."""
+        connector = self.get_connector(name)
+        for pair in _checked_pairs(trading_pairs):
+            await connector.add_trading_pair(pair)
+
+    def get_order_book(self, name: str, trading_pair: str) -> OrderBook:
+        """Return a live book."""
+        return self.get_connector(name).get_order_book(trading_pair)
+
+    def get_balance(self, name: str, asset: str) -> Decimal:
+        """Return the account's total of an asset."""
+        return self.get_connector(name).get_balance(asset)
+
+    def get_all_balances(self, name: str) -> dict[str, Decimal]:
+        """Return the totals of all assets of an account."""
+        balances = self.get_connector(name).balances
+        return {asset: balances.total(asset) for asset in balances.assets}
+
+    def get_status(self) -> dict[str, dict[str, object]]:
+        """Return every connector's status by name."""
+        return {name: connector.status for name, connector in self._connectors.items()}
+
+
+def _checked_pairs(trading_pairs: Sequence[str]) -> list[str]:
+    if isinstance(trading_pairs, str):
+        raise InvalidInput(f"trading_pairs is the text {trading_pairs!r}; give a list, as in [{trading_pairs!r}]")
+    pairs = list(dict.fromkeys(normalize_pair(pair) for pair in trading_pairs))
+    if not pairs:
+        raise InvalidInput("trading_pairs is empty; name at least one pair, as in ['BTC/USDT']")
+    return pairs

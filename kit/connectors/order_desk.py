@@ -1,0 +1,241 @@
+"""The acting side of a connector: checked orders out, cancels out, and the exchange's word awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from kit.connectors import order_rules
+from kit.connectors.client_order_ids import ClientOrderIds
+from kit.connectors.market_view import NAN, MarketView
+from kit.connectors.pairs import normalize_pair
+from kit.core.affinity import LoopAffinity
+from kit.core.clock import TimeSource
+from kit.core.pubsub import PubSub
+from kit.errors import InvalidOrder, OrderNotFound
+from kit.market.order_book import OrderBook
+from kit.orders.balances import Balances
+from kit.orders.client_order_tracker import ClientOrderTracker
+from kit.orders.in_flight_order import InFlightOrder
+from kit.types.events import Event, MarketEvent
+from kit.types.market import TradeType, TradingRule
+from kit.types.orders import CancelRequest, OrderRequest, OrderState, OrderType, OrderUpdate, TimeInForce
+from kit.types.ports import OrderPort
+
+logger = logging.getLogger(__name__)
+
+CANCEL_RESEND_AFTER: Final = 5.0
+"""Seconds after which a cancel without an answer is sent again; cancelling twice is harmless."""
+
+_ENDINGS: Final = (
+    MarketEvent.OrderCancelled,
+    MarketEvent.OrderExpired,
+    MarketEvent.OrderFailure,
+    MarketEvent.BuyOrderCompleted,
+    MarketEvent.SellOrderCompleted,
+)
+_UNACKNOWLEDGED: Final = frozenset({OrderState.PENDING_CREATE, OrderState.UNKNOWN})
+
+
+@dataclass(frozen=True, slots=True)
+class CancellationResult:
+    """What became of one order that was asked to be cancelled; ``state`` is the last one known."""
+
+    order_id: str
+    success: bool
+    state: OrderState
+
+
+class OrderDesk:
+    """Sends orders and cancels of one connector and follows them until the exchange confirms their end.
+
+    Everything that changes state runs on the core's loop; ``place`` and ``cancel`` may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        view: MarketView,
+        port: OrderPort,
+        tracker: ClientOrderTracker,
+        balances: Balances,
+        pubsub: PubSub,
+        *,
+        ids: ClientOrderIds,
+        time_source: TimeSource,
+        affinity: LoopAffinity,
+    ) -> None:
+        self._view = view
+        self._port = port
+        self._tracker = tracker
+        self._balances = balances
+        self._ids = ids
+        self._time_source = time_source
+        self._affinity = affinity
+        self._cancel_sent: dict[str, float] = {}
+        self._cancel_when_open: set[str] = set()
+        self._changed = asyncio.Event()
+        for tag in _ENDINGS:
+            pubsub.add_listener(tag, self._on_end)
+        for tag in (MarketEvent.BuyOrderCreated, MarketEvent.SellOrderCreated):
+            pubsub.add_listener(tag, self._on_created)
+
+    def place(
+        self,
+        trade_type: TradeType,
+        trading_pair: str,
+        amount: Decimal,
+        order_type: OrderType,
+        price: Decimal | None,
+        time_in_force: TimeInForce,
+    ) -> str:
+        """Check, quantise, track and send an order; return its client order id at once."""
+        rule = self._view.rule(trading_pair)
+        book = self._view.get_order_book(rule.trading_pair)
+        order_rules.check_type(rule, order_type, time_in_force)
+        asked = order_rules.to_decimal("amount", amount)
+        quantized = order_rules.floor_to(asked, rule.min_base_amount_increment)
+        order_rules.check_amount(rule, quantized, asked)
+        limit = self._limit_price(rule, order_type, price)
+        order_rules.check_notional(rule, quantized, limit if limit is not None else self._touch(book, trade_type))
+        request = OrderRequest(
+            self._ids.next(), rule.trading_pair, trade_type, order_type, quantized, limit, time_in_force
+        )
+        self._affinity.call(self._track_and_send, request, rule, self._touch(book, trade_type))
+        return request.client_order_id
+
+    def _limit_price(self, rule: TradingRule, order_type: OrderType, price: Decimal | None) -> Decimal | None:
+        if order_type is OrderType.MARKET:
+            if price is not None and not (isinstance(price, Decimal) and price.is_nan()):
+                raise InvalidOrder(f"a MARKET order takes no price, but {price} was given; drop it or use LIMIT")
+            return None
+        if price is None:
+            raise InvalidOrder(f"a {order_type.name} order needs a price in {rule.quote_asset}; give price=…")
+        limit = order_rules.floor_to(order_rules.to_decimal("price", price), rule.min_price_increment)
+        order_rules.check_price(rule, limit)
+        return limit
+
+    def _touch(self, book: OrderBook, trade_type: TradeType) -> Decimal:
+        price = book.get_price(trade_type is TradeType.BUY)
+        return Decimal(repr(price)) if price == price else NAN  # noqa: PLR0124
+
+    def _track_and_send(self, request: OrderRequest, rule: TradingRule, touch: Decimal) -> None:
+        order = InFlightOrder(
+            client_order_id=request.client_order_id,
+            trading_pair=request.trading_pair,
+            base_asset=rule.base_asset,
+            quote_asset=rule.quote_asset,
+            trade_type=request.trade_type,
+            order_type=request.order_type,
+            amount=request.amount,
+            price=request.price,
+            creation_timestamp=self._time_source.time(),
+        )
+        self._tracker.start_tracking_order(order)
+        self._balances.hold(order, price=None if touch.is_nan() else touch)
+        self._port.submit(request)
+
+    def cancel(self, trading_pair: str, client_order_id: str) -> None:
+        """Ask to cancel an order of ours; an order that has ended already is left alone.
+
+        An order that the exchange has not acknowledged yet is cancelled as soon as it does, as a cancel that overtakes
+        its order would find nothing. Raises ``OrderNotFound`` for an id that was never tracked here.
+        """
+        order = self._tracker.fetch_order(client_order_id=client_order_id)
+        if order is None:
+            raise OrderNotFound(
+                f"no order {client_order_id!r} of this connector is known on {normalize_pair(trading_pair)}; "
+                f"in flight are {', '.join(self._tracker.active_orders) or 'none'}"
+            )
+        if order.is_open:
+            self._affinity.call(self._request_cancel, order)
+
+    def _request_cancel(self, order: InFlightOrder) -> None:
+        if order.is_done:
+            return
+        if order.current_state in _UNACKNOWLEDGED:
+            self._cancel_when_open.add(order.client_order_id)
+            return
+        self._cancel_when_open.discard(order.client_order_id)
+        now = self._time_source.time()
+        if now - self._cancel_sent.get(order.client_order_id, float("-inf")) < CANCEL_RESEND_AFTER:
+            return
+        self._cancel_sent[order.client_order_id] = now
+        self._tracker.process_order_update(
+            OrderUpdate(
+                order.trading_pair,
+                OrderState.PENDING_CANCEL,
+                now,
+                client_order_id=order.client_order_id,
+                exchange_order_id=order.exchange_order_id,
+            )
+        )
+        self._port.cancel(CancelRequest(order.client_order_id, order.trading_pair, order.exchange_order_id))
+
+    def tick(self) -> None:
+        """Send again the cancels that were never answered, and those whose order has become known meanwhile."""
+        for order in list(self._tracker.active_orders.values()):
+            wanted = order.client_order_id in self._cancel_when_open
+            if wanted or order.current_state is OrderState.PENDING_CANCEL:
+                self._request_cancel(order)
+
+    def _on_created(self, event: Event) -> None:
+        order = self._tracker.fetch_order(client_order_id=getattr(event, "order_id", ""))
+        if order is not None and order.client_order_id in self._cancel_when_open:
+            self._request_cancel(order)
+
+    def _on_end(self, event: Event) -> None:
+        order_id = getattr(event, "order_id", "")
+        self._cancel_sent.pop(order_id, None)
+        self._cancel_when_open.discard(order_id)
+        self._changed.set()
+
+    async def cancel_all(self, timeout: float) -> list[CancellationResult]:
+        """Cancel every order in flight and wait, at most ``timeout`` seconds, for the exchange's word on each."""
+        orders = list(self._tracker.active_orders.values())
+        deadline = self._time_source.monotonic() + timeout
+        while pending := [order for order in orders if order.is_open]:
+            for order in pending:
+                self._request_cancel(order)
+            remaining = deadline - self._time_source.monotonic()
+            if remaining <= 0:
+                logger.warning("%d orders are not confirmed as cancelled after %.1f s", len(pending), timeout)
+                break
+            await self._wait_for_change(min(remaining, 1.0))
+        return self._results(orders)
+
+    async def _wait_for_change(self, seconds: float) -> None:
+        self._changed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+
+    @staticmethod
+    def _results(orders: Iterable[InFlightOrder]) -> list[CancellationResult]:
+        return [CancellationResult(order.client_order_id, order.is_done, order.current_state) for order in orders]
+
+    def owns(self, update: OrderUpdate) -> bool:
+        """Tell whether an order that the exchange shows carries this core's tag."""
+        return self._ids.owns(update.client_order_id)
+
+    def cancel_strangers(self, updates: Sequence[OrderUpdate]) -> list[OrderUpdate]:
+        """Ask to cancel those open orders of this core's tag that are not tracked; return them.
+
+        ``updates`` are the account's open orders. Such orders are left from a run of this core that died.
+        """
+        strangers = [
+            update
+            for update in updates
+            if self._ids.owns(update.client_order_id)
+            and update.client_order_id is not None
+            and self._tracker.fetch_order(client_order_id=update.client_order_id) is None
+        ]
+        for update in strangers:
+            self._port.cancel(
+                CancelRequest(update.client_order_id or "", update.trading_pair, update.exchange_order_id)
+            )
+        return strangers

@@ -1,0 +1,336 @@
+"""The core: composes clock, connectors and strategy, starts and stops them, and shows what they did."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+
+from kit.connectors.connector import Connector, Mode
+from kit.connectors.connector_manager import ConnectorManager
+from kit.core.affinity import LoopAffinity
+from kit.core.clock import SYSTEM_TIME, Clock, ClockMode, TimeSource
+from kit.core.tasks import TaskSupervisor
+from kit.core.time_iterator import TimeIterator
+from kit.errors import AuthenticationFailed, InvalidInput, NotReady, StrategyError
+from kit.orders.frames import balances_frame, fills_frame, orders_frame
+from kit.orders.session_log import SessionLog, pnl_frame
+from kit.strategy.strategy_base import StrategyBase
+from kit.types.ports import Credentials, Endpoint
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger(__name__)
+
+MAX_STRATEGY_ERRORS: Final = 3
+"""Ticks in a row in which a strategy may throw before it is paused and its orders are cancelled."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class StopReport:
+    """What ``stop()`` left behind: client order ids by connector that may still be open, and tasks that did not end."""
+
+    orders_left: dict[str, list[str]]
+    tasks_left: list[str]
+
+    @property
+    def clean(self) -> bool:
+        """Tell whether nothing was left."""
+        return not any(self.orders_left.values()) and not self.tasks_left
+
+
+class TradingCore:
+    """Runs connectors and one strategy on a clock, on the event loop of whoever first awaits it.
+
+    ``TradingCore(name)`` hands back the core of that name while it is live (it has connectors or runs), so that a
+    notebook cell can be run again. ``tick_size`` is in seconds. Coroutines may be awaited from any loop; they hop to
+    the core's own.
+    """
+
+    _live: ClassVar[dict[str, TradingCore]] = {}
+    _initialised: bool
+    clock: Clock
+
+    def __new__(cls, name: str = "main", **_: Any) -> TradingCore:
+        """Return the live core of that name, else a new one."""
+        existing = cls._live.get(name)
+        if existing is not None and existing.live:
+            return existing
+        core = super().__new__(cls)
+        core._initialised = False
+        cls._live[name] = core
+        return core
+
+    def __init__(self, name: str = "main", *, tick_size: float = 1.0, time_source: TimeSource = SYSTEM_TIME) -> None:
+        if self._initialised:
+            if tick_size != self.clock.tick_size:
+                raise InvalidInput(
+                    f"core {name!r} runs with tick_size {self.clock.tick_size:g} s, but {tick_size:g} was asked for; "
+                    f"stop it first with: await kit.TradingCore({name!r}).stop()"
+                )
+            return
+        self._initialised = True
+        self.name = name
+        self._time_source = time_source
+        self.clock = Clock(ClockMode.REALTIME, tick_size, time_source=time_source)
+        self.supervisor = TaskSupervisor(name)
+        self.affinity = LoopAffinity(None)
+        self.connector_manager = ConnectorManager(name, time_source=time_source)
+        self.session_logs: dict[str, SessionLog] = {}
+        self._strategy: StrategyBase | None = None
+        self._clock_task: asyncio.Task[None] | None = None
+        self._marks: dict[tuple[str, str], Decimal] = {}
+        self._lock = asyncio.Lock()
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    @property
+    def live(self) -> bool:
+        """Tell whether the core has connectors or runs."""
+        return bool(self.connector_manager.connectors) or self.running
+
+    @property
+    def running(self) -> bool:
+        """Tell whether the clock ticks."""
+        return self._clock_task is not None and not self._clock_task.done()
+
+    async def _on_own_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        loop = self.affinity.loop
+        if loop is None or not loop.is_running():
+            self.affinity = LoopAffinity(asyncio.get_running_loop())
+            self.connector_manager.bind(self.supervisor, self.affinity)
+        return await self.affinity.run(coroutine)
+
+    async def add_connector(
+        self,
+        exchange_id: str,
+        trading_pairs: Sequence[str],
+        *,
+        mode: Mode = "data",
+        endpoint: Endpoint | None = None,
+        credentials: Credentials | None = None,
+        name: str | None = None,
+        timeout: float = 30.0,
+    ) -> Connector:
+        """Connect to an exchange and return once books, rules and, in live mode, the account are ready.
+
+        ``exchange_id`` is ccxt's; ``mode`` "data" streams public data only, "live" trades. Asking again with the same
+        configuration hands back the running connector. Raises ``UnknownExchange``, ``UnknownPair``,
+        ``MissingCredentials`` or, after ``timeout`` seconds, ``NotReady`` with what is missing. A refused key does not
+        raise: market data goes on, ``trading_refused`` says why, and orders raise ``AuthenticationFailed``.
+        """
+        return await self._on_own_loop(
+            self._add_connector(
+                exchange_id,
+                trading_pairs,
+                mode=mode,
+                endpoint=endpoint,
+                credentials=credentials,
+                name=name,
+                timeout=timeout,
+            )
+        )
+
+    async def _add_connector(self, exchange_id: str, trading_pairs: Sequence[str], **options: Any) -> Connector:
+        async with self._lock:
+            # The tables need pandas, whose import would stall the loop for a second when a cell first shows one.
+            await asyncio.to_thread(importlib.import_module, "pandas")
+            before = self.connector_manager.connectors
+            connector = await self.connector_manager.add_connector(exchange_id, trading_pairs, **options)
+            previous = before.get(connector.name)
+            if previous is connector:
+                return connector
+            if previous is not None:
+                self.clock.remove_iterator(previous)
+            self.session_logs[connector.name] = SessionLog(connector.name, connector.order_tracker, connector.pubsub)
+            self._attach(connector)
+            return connector
+
+    def _attach(self, child: TimeIterator) -> None:
+        # The strategy comes last, so that it sees what the connectors learnt in the same tick.
+        strategy = self._strategy
+        if strategy is not None and child is not strategy and strategy in self.clock.children:
+            self.clock.remove_iterator(strategy)
+            self.clock.add_iterator(child)
+            self.clock.add_iterator(strategy)
+        else:
+            self.clock.add_iterator(child)
+
+    async def remove_connector(self, name: str, timeout: float = 10.0) -> list[str]:
+        """Cancel a connector's orders and close it; return the ids of orders that may still be open."""
+        return await self._on_own_loop(self._remove_connector(name, timeout))
+
+    async def _remove_connector(self, name: str, timeout: float) -> list[str]:
+        async with self._lock:
+            self.clock.remove_iterator(self.connector_manager.get_connector(name))
+            return await self.connector_manager.remove_connector(name, timeout)
+
+    async def start(self) -> None:
+        """Start the clock and the strategy; does nothing when they run.
+
+        Raises ``NotReady`` when a connector is not, and ``AuthenticationFailed`` when a strategy was set but a live
+        connector's key is refused.
+        """
+        await self._on_own_loop(self._start())
+
+    async def _start(self) -> None:
+        async with self._lock:
+            if self.running:
+                return
+            self._check_connectors()
+            self._clock_task = self.supervisor.spawn(self.clock.run(), name="clock")
+
+    def _check_connectors(self) -> None:
+        for connector in self.connectors.values():
+            if connector.mode != "data" and connector.trading_refused and self._strategy is not None:
+                raise AuthenticationFailed(f"{connector.name} refuses to trade: {connector.trading_refused}")
+            if not connector.readiness["network"]:
+                raise NotReady(f"{connector.name} has no connection: {connector.last_error or 'not tried yet'}")
+
+    async def stop(self, timeout: float = 10.0) -> StopReport:
+        """Stop strategy and clock, cancel every order of this core, close connectors, end every task.
+
+        Waits for the exchange's word on each order, at most ``timeout`` seconds in all, and reports what is left.
+        """
+        return await self._on_own_loop(self._stop(timeout))
+
+    async def _stop(self, timeout: float) -> StopReport:
+        async with self._lock:
+            if self._clock_task is not None:
+                await self.supervisor.cancel(self._clock_task)
+                self._clock_task = None
+            self._marks = self._current_marks()
+            names = list(self.connectors)
+            lefts = await asyncio.gather(*(self.connector_manager.remove_connector(name, timeout) for name in names))
+            for child in self.clock.children:
+                if child is not self._strategy:
+                    self.clock.remove_iterator(child)
+            tasks_left = await self.supervisor.close()
+            self.supervisor = TaskSupervisor(self.name)
+            self.connector_manager.bind(self.supervisor, self.affinity)
+            report = StopReport({name: left for name, left in zip(names, lefts, strict=True) if left}, tasks_left)
+            if not report.clean:
+                logger.error("core %s stopped with remains: %s", self.name, report)
+            return report
+
+    # -- strategy --------------------------------------------------------------------------------------------------
+
+    @property
+    def strategy(self) -> StrategyBase | None:
+        """Return the strategy; assigning another one swaps it in between two ticks, the old one's orders cancelled."""
+        return self._strategy
+
+    @strategy.setter
+    def strategy(self, strategy: StrategyBase | None) -> None:
+        if strategy is not None and not isinstance(strategy, StrategyBase):
+            raise InvalidInput(
+                f"strategy is {strategy!r}; assign an instance of a kit.Strategy subclass, such as "
+                f"kit.PureMarketMaking(market, 'BTC/USDT', …)"
+            )
+        self.affinity.call(self._swap_strategy, strategy)
+
+    def _swap_strategy(self, strategy: StrategyBase | None) -> None:
+        if strategy is self._strategy:
+            return
+        if self._strategy is not None:
+            if self._strategy in self.clock.children:
+                self.clock.remove_iterator(self._strategy)
+            self._strategy.cancel_all()
+            self._strategy.health.on_failed_tick = None
+        self._strategy = strategy
+        if strategy is not None:
+            strategy.health.on_failed_tick = self._on_failed_tick
+            self.clock.add_iterator(strategy)
+
+    def _on_failed_tick(self, error: StrategyError) -> None:
+        strategy = self._strategy
+        if strategy is None or strategy.paused or strategy.consecutive_errors < MAX_STRATEGY_ERRORS:
+            return
+        logger.error(
+            "%s failed in %d ticks in a row and is paused, its orders are cancelled. Mend it and call resume(), or "
+            "assign another strategy. Last error: %s",
+            strategy.name,
+            strategy.consecutive_errors,
+            error,
+        )
+        strategy.pause(str(error))
+        strategy.cancel_all()
+
+    # -- what is known ---------------------------------------------------------------------------------------------
+
+    @property
+    def connectors(self) -> Mapping[str, Connector]:
+        """Return the connectors by name."""
+        return self.connector_manager.connectors
+
+    @property
+    def orders(self) -> pd.DataFrame:
+        """Return this session's orders, oldest first, one row each."""
+        return orders_frame(
+            [(log.connector_name, order) for log in self.session_logs.values() for order in log.all_orders()]
+        )
+
+    @property
+    def fills(self) -> pd.DataFrame:
+        """Return this session's fills, oldest first, one row each."""
+        fills = [(log.connector_name, fill) for log in self.session_logs.values() for fill in log.fills]
+        return fills_frame(sorted(fills, key=lambda pair: pair[1].timestamp))
+
+    @property
+    def balances(self) -> pd.DataFrame:
+        """Return the balances of every account: connector, asset, total, available."""
+        return balances_frame({name: connector.balances for name, connector in self.connectors.items()})
+
+    @property
+    def pnl(self) -> pd.DataFrame:
+        """Return profit and loss of this session's fills, one row a pair, at the mid price of now or of the stop."""
+        marks = self._marks | self._current_marks()
+        return pnl_frame(
+            (name, totals, marks.get((name, totals.trading_pair), Decimal("NaN")))
+            for name, log in self.session_logs.items()
+            for totals in log.totals.values()
+        )
+
+    def _current_marks(self) -> dict[tuple[str, str], Decimal]:
+        return {
+            (name, pair): connector.get_mid_price(pair)
+            for name, connector in self.connectors.items()
+            for pair in connector.trading_pairs
+        }
+
+    @property
+    def status(self) -> pd.DataFrame:
+        """Return the health of every part: part, item, value."""
+        import pandas as pd
+
+        rows: list[tuple[str, str, object]] = [
+            ("core", "name", self.name),
+            ("core", "running", self.running),
+            ("core", "tasks", len(self.supervisor)),
+            *(("clock", item, value) for item, value in _fields(self.clock.stats)),
+        ]
+        if self._strategy is not None:
+            rows += [
+                ("strategy", "name", self._strategy.name),
+                ("strategy", "paused", self._strategy.paused),
+                ("strategy", "errors_in_a_row", self._strategy.consecutive_errors),
+            ]
+        for name, connector in self.connectors.items():
+            rows += [(name, item, value) for item, value in connector.status.items()]
+        return pd.DataFrame(rows, columns=["part", "item", "value"])
+
+    def __repr__(self) -> str:
+        state = "running" if self.running else "stopped"
+        strategy = self._strategy.name if self._strategy else "no strategy"
+        return f"<TradingCore {self.name!r} {state}: {', '.join(self.connectors) or 'no connectors'}; {strategy}>"
+
+
+def _fields(value: Any) -> list[tuple[str, object]]:
+    return [(name, getattr(value, name)) for name in value.__dataclass_fields__]

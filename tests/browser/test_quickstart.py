@@ -1,0 +1,25 @@
+"""The quickstart in a real JupyterLab, as a user sees it."""
+
+from playwright.sync_api import expect
+
+from tests.browser.lab import cell, open_notebook, run_all
+
+
+def test_run_all(lab, page, screenshot):
+    open_notebook(page, lab, "00_quickstart.ipynb")
+    run_all(page)
+    for source, text in [
+        ("book.bids.head()", "cumulative"),
+        ("core.orders.tail(8)", "client_order_id"),
+        ("open orders on the exchange", "open orders on the exchange: 0"),
+    ]:
+        output = cell(page, source).locator(".jp-Cell-outputArea")
+        output.scroll_into_view_if_needed()
+        expect(output).to_contain_text(text)
+    plots = page.locator(".js-plotly-plot")
+    plots.first.scroll_into_view_if_needed()
+    expect(plots.first.locator(".trace").first).to_be_visible(timeout=20_000)
+    screenshot("quickstart-depth")
+    cell(page, "core.fills.tail").scroll_into_view_if_needed()
+    screenshot("quickstart-fills")
+    expect(page.locator(".jp-Notebook .jp-OutputArea-output[data-mime-type*='stderr']")).to_have_count(0)

@@ -1,0 +1,39 @@
+"""The unmodified ccxt.pro.binance behind the ports, over real sockets to the testnet."""
+
+import pytest
+
+from kit.connectors.ccxt_exchange import CcxtExchange
+from kit.core.tasks import TaskSupervisor
+from kit.testnet import Testnet
+from kit.types.ports import Credentials
+from tests.conformance.port_conformance import PortConformance, Venue
+
+PAIR = "BTC/USDT"
+
+
+@pytest.fixture(scope="module")
+async def testnet():
+    async with await Testnet.start(name="conformance") as testnet:
+        yield testnet
+
+
+@pytest.mark.asyncio(loop_scope="module")
+class TestCcxtBinance(PortConformance):
+    @pytest.fixture
+    async def venue(self, testnet):
+        supervisor = TaskSupervisor("conformance")
+        exchange = CcxtExchange("binance", supervisor, endpoint=testnet, credentials=testnet.credentials, trading=True)
+        yield Venue(exchange, exchange, exchange, PAIR)
+        await exchange.close()
+        assert await supervisor.close() == []
+
+    @pytest.fixture
+    async def refused_account(self, testnet):
+        supervisor = TaskSupervisor("refused")
+        wrong = Credentials(testnet.credentials.api_key, "not the secret")
+        exchange = CcxtExchange("binance", supervisor, endpoint=testnet, credentials=wrong, trading=True)
+        exchange.attach_account_sink(lambda _: None)
+        exchange.attach_market_sink(lambda _: None)
+        yield exchange
+        await exchange.close()
+        await supervisor.close()

@@ -1,0 +1,278 @@
+import asyncio
+import logging
+import threading
+from decimal import Decimal
+
+import pytest
+
+import kit
+from kit.connectors import connector_manager
+from kit.errors import AuthenticationFailed, InvalidInput, MissingCredentials, NotReady, NotSupported
+from kit.trading_core import MAX_STRATEGY_ERRORS, TradingCore
+from kit.types.orders import OrderState, OrderUpdate
+from tests.support.fake_venue import PAIR, FakeVenue
+
+CREDENTIALS = kit.Credentials("key", "secret")
+
+
+@pytest.fixture
+def venue(monkeypatch) -> FakeVenue:
+    venue = FakeVenue()
+    monkeypatch.setattr(connector_manager, "CcxtExchange", lambda *_, **__: venue)
+    return venue
+
+
+@pytest.fixture
+async def core(venue):
+    core = TradingCore("test", tick_size=0.05)
+    yield core
+    report = await core.stop()
+    assert report.clean
+
+
+async def connect(core, **options):
+    return await core.add_connector("binance", [PAIR], mode="live", credentials=CREDENTIALS, **options)
+
+
+async def until(condition, timeout=5.0):
+    async with asyncio.timeout(timeout):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+class Quoter(kit.Strategy):
+    def on_tick(self, timestamp):
+        if not self.active_orders:
+            self.buy("1", "99")
+
+
+class Failing(kit.Strategy):
+    fail_from = 2
+    seen = 0
+
+    def on_tick(self, timestamp):
+        self.seen += 1
+        if self.seen == 1:
+            self.buy("1", "99")
+        if self.seen >= self.fail_from:
+            raise ZeroDivisionError("planned")
+
+
+async def test_a_live_name_hands_back_the_same_core(core, venue):
+    await connect(core)
+    assert TradingCore("test", tick_size=0.05) is core
+    assert TradingCore("other") is not core
+    with pytest.raises(InvalidInput, match=r"tick_size 0.05 s, but 1 was asked.*stop"):
+        TradingCore("test")
+    await core.stop()
+    assert TradingCore("test") is not core
+
+
+async def test_it_runs_without_a_strategy(core, venue):
+    await connect(core)
+    await core.start()
+    await until(lambda: core.clock.stats.ticks >= 2)
+    assert core.running
+
+
+async def test_start_and_stop_are_idempotent_and_leave_no_task(venue):
+    before = set(asyncio.all_tasks())
+    core = TradingCore("idempotent", tick_size=0.05)
+    await connect(core)
+    await core.start()
+    await core.start()
+    assert sum("clock" in name for name in core.supervisor.names) == 1
+    assert (await core.stop()).clean
+    assert (await core.stop()).clean
+    assert {task for task in asyncio.all_tasks() if not task.done()} == before
+
+
+async def test_asking_again_for_a_connector_hands_it_back(core, venue):
+    market = await connect(core)
+    assert await connect(core) is market
+    await core.add_connector("binance", [PAIR, "ETH/USDT"], mode="live", credentials=CREDENTIALS)
+    assert market.trading_pairs == (PAIR, "ETH/USDT")
+    assert len(core.clock.children) == 1
+
+
+async def test_another_configuration_replaces_the_connector_and_says_so(core, venue, caplog):
+    market = await connect(core)
+    with caplog.at_level(logging.WARNING):
+        other = await core.add_connector("binance", [PAIR], mode="data")
+    assert other is not market
+    assert "replaced" in caplog.text
+    assert core.clock.children == (other,)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"mode": "sandbox"}, InvalidInput, "'data', 'paper', 'live'"),
+        ({"mode": "paper"}, NotSupported, "not built yet"),
+        ({"mode": "live"}, MissingCredentials, "credentials="),
+        ({"endpoint": 7}, InvalidInput, "endpoint is 7"),
+        ({"trading_pairs": PAIR}, InvalidInput, "give a list"),
+        ({"trading_pairs": []}, InvalidInput, "empty"),
+        ({"trading_pairs": ["BTC"]}, InvalidInput, "no trading pair"),
+    ],
+)
+async def test_bad_connectors_are_refused_before_anything_starts(core, venue, options, error, words):
+    arguments = {"exchange_id": "binance", "trading_pairs": [PAIR]} | options
+    with pytest.raises(error, match=words):
+        await core.add_connector(**arguments)
+    assert core.connectors == {}
+    assert venue.subscribed == set()
+
+
+async def test_the_strategy_trades_and_stop_cancels_and_reports(core, venue):
+    market = await connect(core)
+    core.strategy = Quoter(market, PAIR)
+    await core.start()
+    await until(lambda: venue.open)
+    client_id = next(iter(venue.open))
+    venue.fill(client_id, "0.4", "99", timestamp=5.0)
+    await until(lambda: len(core.fills) == 1)
+    assert list(core.orders["client_order_id"]) == [client_id]
+    assert core.fills["amount"].tolist() == [0.4]
+    assert core.pnl["pnl_quote"].tolist() == pytest.approx([0.4 * (100.5 - 99)])
+    assert set(core.balances["asset"]) == {"BTC", "USDT"}
+    assert bool(core.status.query("part == 'core' and item == 'running'")["value"].item())
+    report = await core.stop()
+    assert report.clean
+    assert venue.open == {}
+    assert core.pnl["pnl_quote"].tolist() == pytest.approx([0.4 * (100.5 - 99)])
+
+
+async def test_stop_reports_orders_that_the_exchange_does_not_confirm(venue):
+    core = TradingCore("stubborn", tick_size=0.05)
+    market = await connect(core)
+    core.strategy = Quoter(market, PAIR)
+    await core.start()
+    await until(lambda: venue.open)
+    venue.auto = False
+    report = await core.stop(timeout=0.1)
+    assert not report.clean
+    assert report.orders_left == {"binance": list(venue.open)}
+    assert report.tasks_left == []
+
+
+async def test_a_strategy_that_throws_three_ticks_in_a_row_is_paused_and_its_orders_cancelled(core, venue, caplog):
+    market = await connect(core)
+    core.strategy = failing = Failing(market, PAIR)
+    await core.start()
+    await until(lambda: failing.paused)
+    assert failing.consecutive_errors == MAX_STRATEGY_ERRORS
+    assert "planned" in failing.pause_reason
+    await until(lambda: not venue.open)
+    assert "paused" in caplog.text
+    seen = failing.seen
+    ticks = core.clock.stats.ticks
+    await until(lambda: core.clock.stats.ticks > ticks + 2)
+    assert failing.seen == seen
+    assert core.running
+
+
+async def test_single_errors_do_not_pause(core, venue, caplog):
+    class Sometimes(kit.Strategy):
+        seen = 0
+
+        def on_tick(self, timestamp):
+            self.seen += 1
+            if self.seen % 3:
+                raise ValueError("now and then")
+
+    market = await connect(core)
+    core.strategy = sometimes = Sometimes(market, PAIR)
+    await core.start()
+    await until(lambda: sometimes.seen >= 7)
+    assert not sometimes.paused
+    caplog.clear()
+
+
+async def test_swapping_the_strategy_cancels_the_old_ones_orders(core, venue):
+    market = await connect(core)
+    core.strategy = first = Quoter(market, PAIR)
+    await core.start()
+    await until(lambda: venue.open)
+    old = set(venue.open)
+    core.strategy = second = Quoter(market, PAIR, name="second")
+    await until(lambda: venue.open and not old & set(venue.open))
+    assert core.strategy is second
+    assert first not in core.clock.children
+    with pytest.raises(InvalidInput, match=r"kit\.Strategy subclass"):
+        core.strategy = "make money"
+
+
+async def test_a_refused_key_stops_the_start_with_its_reason(core, venue):
+    venue.refuse = AuthenticationFailed("wrong signature")
+    market = await connect(core)
+    assert "wrong signature" in market.trading_refused
+    core.strategy = Quoter(market, PAIR)
+    with pytest.raises(AuthenticationFailed, match="wrong signature"):
+        await core.start()
+    core.strategy = None
+    await core.start()
+    assert core.running
+
+
+async def test_orders_of_a_run_that_died_are_cancelled_by_stop(core, venue):
+    await connect(core)
+    earlier = core.connector_manager.ids.next()
+    venue.open[earlier] = OrderUpdate(PAIR, OrderState.OPEN, 0.0, client_order_id=earlier, exchange_order_id="E9")
+    assert (await core.stop()).clean
+    assert venue.open == {}
+
+
+async def test_two_cores_do_not_disturb_each_other(venue, monkeypatch):
+    venues = {"one": FakeVenue(), "two": FakeVenue()}
+    cores = {}
+    for name, own in venues.items():
+        monkeypatch.setattr(connector_manager, "CcxtExchange", lambda *_, own=own, **__: own)
+        cores[name] = TradingCore(name, tick_size=0.05)
+        market = await connect(cores[name])
+        cores[name].strategy = Quoter(market, PAIR)
+        await cores[name].start()
+    await until(lambda: venues["one"].open and venues["two"].open)
+    assert (await cores["one"].stop()).clean
+    assert venues["one"].open == {}
+    assert len(venues["two"].open) == 1
+    ticks = cores["two"].clock.stats.ticks
+    await until(lambda: cores["two"].clock.stats.ticks > ticks)
+    assert (await cores["two"].stop()).clean
+
+
+async def test_stop_and_start_from_another_threads_loop(core, venue):
+    market = await connect(core)
+    core.strategy = Quoter(market, PAIR)
+
+    def other_thread():
+        async def drive():
+            await core.start()
+            assert core.running
+            await core.stop()
+
+        asyncio.run(drive())
+
+    await asyncio.to_thread(other_thread)
+    assert not core.running
+    assert venue.open == {}
+
+
+async def test_buy_and_cancel_from_a_second_thread(core, venue):
+    market = await connect(core)
+    await core.start()
+    loop_thread, threads = threading.get_ident(), []
+    submit = venue.submit
+    venue.submit = lambda request: (threads.append(threading.get_ident()), submit(request))
+    order_id = await asyncio.to_thread(market.buy, PAIR, Decimal(1), kit.OrderType.LIMIT, Decimal(99))
+    await until(lambda: venue.open)
+    assert threads == [loop_thread]
+    await asyncio.to_thread(market.cancel, PAIR, order_id)
+    await until(lambda: not venue.open)
+
+
+async def test_start_needs_a_connection(core, venue):
+    market = await connect(core)
+    await market.close()
+    with pytest.raises(NotReady, match="no connection"):
+        await core.start()

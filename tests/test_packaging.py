@@ -6,6 +6,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 import kit
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,12 +22,8 @@ def test_every_public_name_exists_and_the_list_is_sorted():
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    try:
+    with pytest.raises(AttributeError, match="NoSuchThing"):
         kit.NoSuchThing  # noqa: B018
-    except AttributeError as error:
-        assert "NoSuchThing" in str(error)
-    else:
-        raise AssertionError("no AttributeError")
 
 
 def test_import_kit_loads_no_heavy_library():

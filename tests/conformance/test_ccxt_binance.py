@@ -1,6 +1,7 @@
 """The unmodified ccxt.pro.binance behind the ports, over real sockets to the testnet."""
 
 import pytest
+import pytest_asyncio
 
 from kit.connectors.ccxt_exchange import CcxtExchange
 from kit.core.tasks import TaskSupervisor
@@ -11,13 +12,12 @@ from tests.conformance.port_conformance import PortConformance, Venue
 PAIR = "BTC/USDT"
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def testnet():
     async with await Testnet.start(name="conformance") as testnet:
         yield testnet
 
 
-@pytest.mark.asyncio(loop_scope="module")
 class TestCcxtBinance(PortConformance):
     @pytest.fixture
     async def venue(self, testnet):

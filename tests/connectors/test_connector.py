@@ -19,7 +19,7 @@ from tests.connectors.conftest import make_connector
 from tests.support.fake_venue import PAIR, FakeVenue
 
 
-def D(text: str) -> Decimal:  # noqa: N802
+def D(text: str) -> Decimal:
     return Decimal(text)
 
 

@@ -105,7 +105,7 @@ class ClockChildren:
     def tick_all(self, timestamp: float) -> bool:
         """Tick the children that are here at the begin and not gone since; ``False`` when one ended the run."""
         for entry in tuple(self._entries):
-            if not (entry.present and entry.started):
+            if not entry.started:
                 continue
             try:
                 entry.child.tick(timestamp)

@@ -75,8 +75,8 @@ class Pacer:
 
     async def next(self, end: float) -> DueTick | None:
         """Wait for the next tick; ``None``, at once, when none is left up to ``end``."""
-        # What came due while the children worked is skipped: ticks in a hurry would help nobody, and the loop's other
-        # tasks need the time.
+        # What came due while the children worked is skipped, and the next one is waited for: ticks in a hurry would
+        # help nobody, and the loop's other tasks need the time.
         due = max(self._index, self._grid.index_at(self.now())) + 1
         if self._grid.time_of(due) > end:
             return None
@@ -99,9 +99,5 @@ class Pacer:
         return missed
 
     async def _sleep_until(self, timestamp: float) -> None:
-        while True:
-            wait = timestamp - self.now()
-            # At least once, also when late: tasks must not starve beside children that always take too long.
-            await self._source.sleep(min(max(wait, 0.0), _LONGEST_SLEEP))
-            if self.now() >= timestamp:
-                return
+        while (wait := timestamp - self.now()) > 0:
+            await self._source.sleep(min(wait, _LONGEST_SLEEP))

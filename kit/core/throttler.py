@@ -104,12 +104,15 @@ class AsyncThrottler:
         uses nothing. Raises ``InvalidInput`` for an unknown id and for a weight above the limit.
         """
         demands = self._demands_for(limit_id, weight)
-        if self._try(demands, priority):
+        if not self._room and self._try(demands, priority):
             return
         waiter = Waiter(demands, priority, asyncio.get_running_loop().create_future())
         self._room.add(limit_id, waiter)
         self._serve()
         try:
+            if waiter.future.done():
+                # Served at once, maybe together with others that came before: those go on first.
+                await asyncio.sleep(0)
             await waiter.future
         except asyncio.CancelledError:
             now = self._source.monotonic()

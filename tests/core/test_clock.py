@@ -688,19 +688,21 @@ def test_a_child_that_failed_to_start_is_tried_again_only_with_the_next_run() ->
 
 
 def test_children_may_add_and_remove_children_while_they_start() -> None:
-    clock, adder, added = Clock(BACKTEST, end_time=2.0), Probe("adder"), Probe("added")
+    clock, victim, added = Clock(BACKTEST, end_time=2.0), Probe("victim"), Probe("added")
 
     class Leaving(Probe):
         def start(self, clock: Clock, timestamp: float) -> None:
             super().start(clock, timestamp)
             clock.add_iterator(added)
+            clock.remove_iterator(victim)
             clock.remove_iterator(self)
 
     leaving = Leaving("leaving")
     clock.add_iterator(leaving)
-    clock.add_iterator(adder)
+    clock.add_iterator(victim)
     clock.backtest()
     assert (leaving.ticks, len(leaving.starts), leaving.stops) == ([], 1, 1)
+    assert (victim.ticks, victim.starts, victim.stops) == ([], [], 0)
     assert (added.starts, added.ticks, added.stops) == ([0.0], [1.0, 2.0], 1)
 
 

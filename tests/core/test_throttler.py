@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kit.core import rate_windows
@@ -273,6 +273,8 @@ async def test_a_waiter_cancelled_at_the_moment_it_was_served_gives_its_charge_b
     await time.settle()
     assert requests.passed == [(0.0, "first"), (1.0, "third")]
     assert throttler.usage == {"all": (1, 1)}
+    await time.advance(1.0)
+    assert throttler.usage == {"all": (0, 1)}
 
 
 async def test_a_waiter_with_a_time_out_leaves_no_trace(time: ManualTime) -> None:
@@ -444,6 +446,7 @@ POOL_WEIGHT = {"a": 2, "b": 1}
 
 
 @settings(max_examples=300, deadline=None)
+@example([("acquire", CANCEL, 10, "a"), ("acquire", POLL, 1, "a"), ("jump", 1.0), ("acquire", POLL, 0, "a")])
 @given(st.lists(STEP, max_size=40))
 def test_no_window_ever_exceeds_its_limit_and_everybody_is_served(steps: list[tuple[Any, ...]]) -> None:
     async def drive() -> None:

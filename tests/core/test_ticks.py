@@ -28,6 +28,12 @@ def test_index_and_time_are_inverse(size: float, index: int) -> None:
     assert grid.index_at(grid.time_of(index)) == index
 
 
+@given(SIZES, st.integers(1, 10**11))
+def test_a_moment_before_a_tick_belongs_to_the_one_before(size: float, index: int) -> None:
+    grid = TickGrid(size)
+    assert grid.index_at(math.nextafter(grid.time_of(index), 0.0)) == index - 1
+
+
 def test_three_tenths_is_three_tenths() -> None:
     assert TickGrid(0.1).time_of(3) == 0.3
     assert TickGrid(0.1).index_at(0.3) == 3

@@ -27,9 +27,10 @@ class OrderBookTracker:
 
     Messages of all kinds wait in one queue, because the order between snapshots and diffs matters; the router task
     takes them to the books. Diffs that come before the first snapshot are kept (``pending_limit`` per pair) and
-    replayed by their sequence. A gap, a lost stream, a malformed or a crossing message puts a book out of sync: it is
-    not ready until a snapshot came, streamed or fetched. A book that heard nothing for ``stale_after`` seconds is not
-    ready either (``None`` is off), unless a fetched snapshot proves that nothing was missed.
+    replayed by their sequence. A gap, a lost stream (a failed checksum is told as one), a malformed or a crossing
+    message puts a book out of sync: it is not ready until a snapshot came, streamed or fetched. A book that heard
+    nothing for ``stale_after`` seconds is not ready either (``None`` is off), unless a fetched snapshot proves that
+    nothing was missed.
 
     A pair's book is one object for the tracker's life, also when the pair is removed and added again.
     ``on_update(trading_pair)`` is called after a book's levels changed or became ready.
@@ -92,8 +93,8 @@ class OrderBookTracker:
         if self._tasks is not None:
             await self._add(trading_pairs)
             return
-        new = self._registry.add(trading_pairs)
         self._tasks = BookTasks(self._setup, self._supervisor)
+        new = self._registry.add(trading_pairs)
         self._source.attach_market_sink(self._tasks.receive)
         try:
             await self._subscribe(tuple(self._registry.tracks))

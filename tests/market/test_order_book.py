@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from dataclasses import replace
 from unittest.mock import patch
@@ -376,10 +377,13 @@ def test_readers_on_another_thread_see_whole_states() -> None:
             seen.append(asks[0][0] - bids[0][0] if bids and asks else -1.0)
 
     reader = threading.Thread(target=read)
+    pause = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # let the threads interrupt each other everywhere
     reader.start()
     for number in range(11, 6_011, 2):
         book.apply_diff(diff(number, up_bids, up_asks, first=number))
         book.apply_diff(diff(number + 1, down_bids, down_asks, first=number + 1))
     done.set()
     reader.join()
+    sys.setswitchinterval(pause)
     assert set(seen) <= {1.0}

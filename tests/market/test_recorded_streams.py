@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
+from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from kit.core.tasks import TaskSupervisor
+from kit.market.order_book import OrderBook
 from kit.market.order_book_tracker import OrderBookTracker
-from kit.types.market import Level, OrderBookDiff, OrderBookSnapshot, PublicTrade
-from tests.support.book_model import PAIR
+from kit.types.market import Level, OrderBookDiff, PublicTrade
+from tests.support.book_model import PAIR, snapshot
 from tests.support.fake_book_source import FakeBookSource
 from tests.support.market_recordings import raw_lines, recording, to_message
 
@@ -27,13 +28,13 @@ Best = tuple[int, Level, Level]
 
 @dataclass
 class PlainRebuild:
-    """Binance's recipe to the letter, on the strings of the wire; knows nothing of the kit."""
+    """Binance's recipe to the letter; knows nothing of the kit."""
 
     futures: bool
     last: int = 0
     started: bool = False
-    bids: dict[str, str] = field(default_factory=dict)
-    asks: dict[str, str] = field(default_factory=dict)
+    bids: dict[float, float] = field(default_factory=dict)
+    asks: dict[float, float] = field(default_factory=dict)
     before: list[dict[str, Any]] = field(default_factory=list)
 
     def take(self, data: dict[str, Any]) -> None:
@@ -61,17 +62,21 @@ class PlainRebuild:
         self._set(self.asks, data["a"])
 
     @staticmethod
-    def _set(side: dict[str, str], rows: list[list[str]]) -> None:
+    def _set(side: dict[float, float], rows: list[list[str]]) -> None:
         for price, amount in rows:
-            if Decimal(amount):
-                side[price] = amount
+            if float(amount):
+                side[float(price)] = float(amount)
             else:
-                side.pop(price, None)
+                side.pop(float(price), None)
 
-    def levels(self) -> tuple[list[Level], list[Level]]:
-        """Return bids and asks as floats, best first."""
-        bids = sorted(((float(price), float(amount)) for price, amount in self.bids.items()), reverse=True)
-        return bids, sorted((float(price), float(amount)) for price, amount in self.asks.items())
+
+def assert_same(book: OrderBook, plain: PlainRebuild) -> None:
+    bids, asks = book.depth(100_000)
+    assert dict(bids) == plain.bids
+    assert dict(asks) == plain.asks
+    assert book.update_id == plain.last
+    assert all(upper > lower for (upper, _), (lower, _) in pairwise(bids))
+    assert all(upper > lower for (lower, _), (upper, _) in pairwise(asks))
 
 
 def lines_of(paths: list[Path]) -> Iterator[tuple[float, dict[str, Any]]]:
@@ -95,8 +100,7 @@ def test_rebuild_equals_a_plain_one_at_every_second(
         if book.synced and int(time) != second:
             second = int(time)
             compared += 1
-            assert book.depth(100_000) == plain.levels()
-            assert book.update_id == plain.last
+            assert_same(book, plain)
         message = to_message(PAIR, data)
         if message is None:
             tickers += [(data["u"], (float(data["b"]), float(data["B"])), (float(data["a"]), float(data["A"])))]
@@ -145,11 +149,10 @@ def test_a_missing_update_in_a_recording_is_noticed_and_healed() -> None:
             assert not book.synced
             assert tracker.status(PAIR).gaps == 1
         if number == 520 and not book.synced:
-            bids, asks = plain.levels()
-            tracker.process(OrderBookSnapshot(PAIR, plain.last, 0.0, tuple(bids), tuple(asks)))
+            tracker.process(snapshot(plain.last, plain.bids.items(), plain.asks.items()))
             assert book.synced
         if number == 700:
             break
     assert tracker.status(PAIR).resyncs == 1
     assert tracker.status(PAIR).waiting == 0
-    assert book.depth(100_000) == plain.levels()
+    assert_same(book, plain)

@@ -464,7 +464,7 @@ def execution_report(report: ExecutionReport) -> Json:
         "W": order.working_ms,
         "V": order.stp_mode,
     }
-    if order.expiry_reason:
+    if report.execution_type == "EXPIRED":
         event["eR"] = order.expiry_reason
     if report.prevention is not None:
         event |= _prevention(report, report.prevention)

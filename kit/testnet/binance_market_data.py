@@ -123,7 +123,7 @@ class MarketData:
         params = call.params
         market = self._market(params)
         params.required("interval")
-        interval = params.choice("interval", INTERVALS, ApiError(-1120, "Invalid interval."))
+        interval = params.choice("interval", INTERVALS, -1120, "Invalid interval.")
         start, end = times(params)
         limit = params.limit()
         zone = params.text("timeZone")
@@ -154,7 +154,7 @@ class MarketData:
     def day_tickers(self, call: Call) -> Any:
         """Return statistics of the last 24 hours."""
         params = call.params
-        kind = params.choice("type", ("FULL", "MINI"), ApiError(-1139, "Invalid ticker type."))
+        kind = params.choice("type", ("FULL", "MINI"), -1139, "Invalid ticker type.")
 
         def ticker(market: Market) -> wire.Json:
             full = wire.day_ticker(market, day_stats(market, self._exchange.clock.now_ms()))

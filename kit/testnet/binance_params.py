@@ -101,11 +101,11 @@ class Params:
         """Return a client order id, ``None`` when it was not sent."""
         return self.text(name, CLIENT_ID_RANGE)
 
-    def choice(self, name: str, allowed: Iterable[str], refusal: errors.ApiError) -> str | None:
-        """Return one of the allowed words, ``None`` when it was not sent; raises ``refusal`` for any other."""
+    def choice(self, name: str, allowed: Iterable[str], code: int = 0, message: str = "") -> str | None:
+        """Return one of the allowed words, ``None`` when it was not sent; raises ``code`` for others."""
         value = self.text(name)
         if value is not None and value not in allowed:
-            raise refusal
+            raise errors.ApiError(code, message) if code else errors.invalid_value(name)
         return value
 
     def flag(self, name: str, *, default: bool = False) -> bool:

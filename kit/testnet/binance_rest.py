@@ -16,7 +16,7 @@ from kit.testnet.exchange import Call, Endpoint, Exchange
 from kit.testnet.faults import ONE_ANSWER, Fault
 
 _JSON = "application/json;charset=UTF-8"
-_FOREVER_S = 86_400.0
+_LOOK_EVERY_S = 0.05
 ROUTES = {
     ("GET", "ping"): "ping",
     ("GET", "time"): "time",
@@ -55,7 +55,7 @@ class RestApi:
     async def handle(self, request: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
         """Answer one request to ``path`` (below ``/api/v3/``) with its raw query."""
         exchange = self._exchange
-        body = await request.text() if request.can_read_body else ""
+        body = (await request.read()).decode(errors="surrogateescape") if request.can_read_body else ""
         name = ROUTES.get((request.method, path))
         if name is None:
             return _response(unknown_operation(), {})
@@ -103,8 +103,7 @@ class RestApi:
         if kind == "drop_before":
             return _cut(request)
         if kind == "black_hole":
-            left = self._exchange.faults.seconds_left(fault)
-            await asyncio.sleep(_FOREVER_S if left is None else left)
+            await self._swallow(fault, request)
             return _cut(request)
         if kind == "error" and not after:
             return _fault_response(fault)
@@ -115,6 +114,13 @@ class RestApi:
         if delay and after:
             await asyncio.sleep(delay)
         return await _spoilt(fault, request, answer)
+
+    async def _swallow(self, fault: Fault, request: web.BaseRequest) -> None:
+        """Wait until the fault is over or the client gives up; one that strikes a count of times is not over."""
+        faults = self._exchange.faults
+        # no event tells of the end of a fault's time, of its being cleared and of the client's going alike
+        while request.transport is not None and (fault.left == 0 or fault in faults.active()):  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_EVERY_S)
 
 
 async def _spoilt(fault: Fault, request: web.BaseRequest, answer: web.Response) -> web.StreamResponse:

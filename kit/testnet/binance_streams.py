@@ -140,7 +140,7 @@ class StreamSession:
         method = command.get("method")
         if method is None:
             raise StreamError(2, "Invalid request: missing field `method`")
-        perform = self._commands.get(method)
+        perform = self._commands.get(method) if isinstance(method, str) else None
         if perform is None:
             expected = ", ".join(f"`{name}`" for name in _METHODS)
             raise StreamError(2, f"Invalid request: unknown variant `{method}`, expected one of {expected}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from kit.testnet import binance_format as wire
-from kit.testnet.binance_errors import ApiError, invalid_value, missing, missing_either, not_required
+from kit.testnet.binance_errors import ApiError, missing, missing_either, not_required
 from kit.testnet.binance_market_data import times
 from kit.testnet.binance_params import SYMBOL_RANGE, Params
 from kit.testnet.cancel_replace import CancelReplaceReject, CancelReplaceResult
@@ -207,21 +207,20 @@ def _either_id(
 
 
 def _restrictions(params: Params) -> str:
-    refusal = ApiError(-1145, "Invalid cancelRestrictions")
-    return params.choice("cancelRestrictions", _RESTRICTIONS, refusal) or ""
+    return params.choice("cancelRestrictions", _RESTRICTIONS, -1145, "Invalid cancelRestrictions") or ""
 
 
 def _new_order(params: Params) -> tuple[NewOrder, str]:
     """Read a new order and the kind of answer wanted; what goes with which type is checked here."""
     symbol = params.required("symbol", SYMBOL_RANGE)
     params.required("side")
-    side = params.choice("side", ("BUY", "SELL"), ApiError(-1117, "Invalid side."))
+    side = params.choice("side", ("BUY", "SELL"), -1117, "Invalid side.")
     params.required("type")
-    kind = params.choice("type", ORDER_TYPES, ApiError(-1116, "Invalid orderType.")) or ""
-    time_in_force = params.choice("timeInForce", TIMES_IN_FORCE, ApiError(-1115, "Invalid timeInForce."))
+    kind = params.choice("type", ORDER_TYPES, -1116, "Invalid orderType.") or ""
+    time_in_force = params.choice("timeInForce", TIMES_IN_FORCE, -1115, "Invalid timeInForce.")
     _check_combination(params, kind, time_in_force)
-    response = params.choice("newOrderRespType", _RESPONSES, invalid_value("newOrderRespType"))
-    stp_mode = params.choice("selfTradePreventionMode", STP_MODES, invalid_value("selfTradePreventionMode"))
+    response = params.choice("newOrderRespType", _RESPONSES)
+    stp_mode = params.choice("selfTradePreventionMode", STP_MODES)
     if params.text("icebergQty") is not None:
         raise ApiError(-1013, "Iceberg orders are not supported for this symbol.")
     new = NewOrder(

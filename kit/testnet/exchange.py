@@ -29,6 +29,7 @@ from kit.testnet.venue import Venue
 Handler: TypeAlias = Callable[["Call"], Any]
 Security: TypeAlias = Literal["NONE", "SIGNED"]
 _SIGNED_PARAMS = ("timestamp", "recvWindow", "signature", "apiKey")
+_LONGEST_TIMESTAMP = 16  # digits of microseconds since the epoch
 DEFAULT_ACCOUNT = "main"
 
 
@@ -159,7 +160,7 @@ class Exchange:
         signature, timestamp = values.get("signature"), values.get("timestamp")
         if not signature:
             raise missing("signature")
-        if not timestamp or not timestamp.isdecimal():
+        if not timestamp or not timestamp.isdecimal() or len(timestamp) > _LONGEST_TIMESTAMP:
             raise missing("timestamp")
         signing.check_signature(account.secret, payload, signature)
         signing.check_timing(int(timestamp), values.get("recvWindow"), self.clock.now_ms())

@@ -65,7 +65,7 @@ class TestnetServer:
 
     async def start(self) -> None:
         """Listen and let the market act."""
-        server = web.Server(self._handle, access_log=None, keepalive_timeout=_KEEP_ALIVE_S, handler_cancellation=True)
+        server = web.Server(self._handle, access_log=None, keepalive_timeout=_KEEP_ALIVE_S)
         self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, HOST, self.config.port)

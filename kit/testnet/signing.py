@@ -30,7 +30,7 @@ def new_key() -> str:
 
 def sign(secret: str, payload: str) -> str:
     """Return the HMAC-SHA256 of a payload as hexadecimal text."""
-    return hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(secret.encode(), payload.encode(errors="surrogateescape"), hashlib.sha256).hexdigest()
 
 
 def rest_payload(query: str, body: str) -> str:
@@ -57,7 +57,8 @@ def unknown_key() -> errors.ApiError:
 
 def check_signature(secret: str, payload: str, signature: str) -> None:
     """Raise -1022 unless the signature is that of the payload; upper and lower case hexadecimal are the same."""
-    if not hmac.compare_digest(sign(secret, payload), signature.lower()):
+    given = signature.lower().encode(errors="surrogateescape")
+    if not hmac.compare_digest(sign(secret, payload).encode(), given):
         raise errors.ApiError(-1022, "Signature for this request is not valid.")
 
 

@@ -193,8 +193,8 @@ class Sockets:
             session.opened(socket)
             await socket.read(session)
         finally:
-            writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
             session.closed()
             del self._open[socket]
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
         return response

@@ -25,10 +25,15 @@ def audit(venue: Venue) -> list[str]:
 
 
 def _audit_book(market: Market) -> list[str]:
+    found = []
     bid, ask = market.bids.best, market.asks.best
     if bid is not None and ask is not None and bid.price_ticks >= ask.price_ticks:
-        return [f"the book of {market.symbol} is crossed: bid {bid.price_ticks}, ask {ask.price_ticks}"]
-    return []
+        found.append(f"the book of {market.symbol} is crossed: bid {bid.price_ticks}, ask {ask.price_ticks}")
+    listed = {number: order for index in market.indexes() for number, order in index.open.items()}
+    found += [f"{order} is listed as open but does not rest" for order in listed.values() if not order.is_working]
+    if listed != market.orders:
+        found.append(f"the open orders of {market.symbol} are not those of its accounts together")
+    return found
 
 
 def _audit_ladder(market: Market, ladder: Ladder[Order], holds: dict[tuple[Account, str], int]) -> list[str]:

@@ -224,7 +224,7 @@ class OrderIndex:
     Times never go back, so that fills are sorted by id and by time at once.
     """
 
-    def __init__(self, history: int = 100_000) -> None:
+    def __init__(self, history: int = 50_000) -> None:
         self.open: dict[int, Order] = {}
         self.by_id: dict[int, Order] = {}
         self.by_client_id: dict[str, Order] = {}
@@ -362,6 +362,10 @@ class Market:
         if index is None:
             index = self._indexes[account] = OrderIndex()
         return index
+
+    def indexes(self) -> list[OrderIndex]:
+        """Return every account's orders on this market."""
+        return list(self._indexes.values())
 
     def open(self, order: Order) -> None:
         """Index a new order; orders of unlimited accounts are in no index."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.testnet.ladder import Ladder, Resting, queue
@@ -73,36 +75,52 @@ def test_depth_is_limited_and_zero_is_none() -> None:
     assert len(ladder.depth(1000)) == 49
 
 
-OPERATIONS = st.lists(
-    st.one_of(
-        st.tuples(st.just("append"), st.integers(1, 12), st.integers(1, 9)),
-        st.tuples(st.just("remove"), st.integers(0, 1000), st.just(0)),
-        st.tuples(st.just("take"), st.integers(0, 1000), st.integers(1, 9)),
-    ),
-    max_size=120,
-)
+def check(ladder: Ladder[Resting], model: list[Resting], *, is_bids: bool) -> None:
+    prices = sorted({order.price_ticks for order in model}, reverse=is_bids)
+    assert ladder.depth(1000) == [
+        (price, sum(o.open_lots for o in model if o.price_ticks == price)) for price in prices
+    ]
+    assert (ladder.best.price_ticks if ladder.best else None) == (prices[0] if prices else None)
+    for level in ladder.levels():
+        assert list(queue(level)) == [o for o in model if o.price_ticks == level.price_ticks]
 
 
-@given(st.booleans(), OPERATIONS)
-def test_ladder_equals_a_sorted_list(is_bids: bool, operations: list[tuple[str, int, int]]) -> None:
+@pytest.mark.parametrize("is_bids", [True, False])
+@given(st.data())
+@settings(deadline=None)
+def test_ladder_equals_a_sorted_list(is_bids: bool, data: st.DataObject) -> None:
+    """Any order of appending, removing and taking leaves what a plain list of orders would."""
+    prices = data.draw(st.integers(1, 8), label="prices")
     ladder: Ladder[Resting] = Ladder(is_bids=is_bids)
     model: list[Resting] = []  # in order of arrival
-    for kind, number, lots in operations:
-        if kind == "append":
-            order = Resting(number, lots)
+    for kind in data.draw(st.lists(st.sampled_from("aaart"), min_size=10, max_size=60), label="operations"):
+        if kind == "a" or not model:
+            order = Resting(data.draw(st.integers(1, prices)), data.draw(st.integers(1, 5)))
             ladder.append(order)
             model.append(order)
-        elif model:
-            order = model[number % len(model)]
-            if kind == "remove" or lots >= order.open_lots:
-                ladder.remove(order) if kind == "remove" else ladder.take(order, order.open_lots)
+        else:
+            order = data.draw(st.sampled_from(model))
+            lots = order.open_lots if kind == "r" else data.draw(st.integers(1, order.open_lots))
+            if lots == order.open_lots:
                 model.remove(order)
-            else:
-                ladder.take(order, lots)
-        prices = sorted({order.price_ticks for order in model}, reverse=is_bids)
-        assert ladder.depth(1000) == [
-            (price, sum(o.open_lots for o in model if o.price_ticks == price)) for price in prices
-        ]
-        assert (ladder.best.price_ticks if ladder.best else None) == (prices[0] if prices else None)
-        for level in ladder.levels():
-            assert list(queue(level)) == [o for o in model if o.price_ticks == level.price_ticks]
+            ladder.remove(order) if kind == "r" else ladder.take(order, lots)
+        check(ladder, model, is_bids=is_bids)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_ladder_equals_a_sorted_list_over_a_long_run(seed: int) -> None:
+    rng = random.Random(seed)
+    ladder: Ladder[Resting] = Ladder(is_bids=bool(seed % 2))
+    model: list[Resting] = []
+    for _ in range(1500):
+        if rng.random() < 0.52 or not model:
+            order = Resting(rng.randrange(1, 30), rng.randrange(1, 9))
+            ladder.append(order)
+            model.append(order)
+        else:
+            order = rng.choice(model)
+            lots = rng.randrange(1, order.open_lots + 1)
+            if lots == order.open_lots:
+                model.remove(order)
+            ladder.take(order, lots)
+        check(ladder, model, is_bids=bool(seed % 2))

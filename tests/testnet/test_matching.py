@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+import random
 from typing import Any
 
 import pytest
@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from kit.testnet.audit import audit
-from kit.testnet.symbols import BTCUSDT, UNITS, SymbolInfo
+from kit.testnet.symbols import BTCUSDT, UNITS
 from kit.testnet.venue import Order, VenueReject
-from tests.support.engine import D, Desk, NaiveExchange, NaiveOrder
+from tests.support.engine import D, Desk
+from tests.support.engine_pair import EnginePair
 
 
 @pytest.fixture
@@ -327,26 +328,10 @@ def test_a_crossing_fast_order_fills_traders(desk: Desk) -> None:
 
 # against the naive matcher
 
-MACHINE_SYMBOL = SymbolInfo(
-    symbol="ABCXYZ",
-    base="ABC",
-    quote="XYZ",
-    tick_size=D("0.01"),
-    step_size=D("0.001"),
-    min_qty=D("0.001"),
-    max_qty=D(1000),
-    min_notional=D(0),
-    max_num_orders=10_000,
-    percent_price_up=D(1000),
-    percent_price_down=D(0),
-    maker_fee=D("0.00075"),
-    taker_fee=D("0.00123457"),
-)
-
-KINDS = st.sampled_from(["GTC", "GTC", "GTC", "IOC", "FOK", "LIMIT_MAKER", "MARKET", "BY_QUOTE"])
-STP = st.sampled_from(["NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"])
+KINDS = st.sampled_from(EnginePair.TRADER_KINDS)
+STP = st.sampled_from(EnginePair.STP)
 SIDES = st.sampled_from(["BUY", "SELL"])
-PRICES = st.integers(95, 105)
+PRICES = st.integers(97, 103)
 LOTS = st.integers(1, 12)
 
 
@@ -355,190 +340,65 @@ class Machine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.desk = Desk(MACHINE_SYMBOL, traders=())
-        venue = self.desk.venue
-        info = MACHINE_SYMBOL
-        money: dict[str, dict[str, int]] = {}
-        for name, base, quote in (("ann", "0.025", "0.02"), ("bob", "0.040", "5")):
-            account = venue.create_account(name)
-            venue.deposit(account, info.base, D(base))
-            venue.deposit(account, info.quote, D(quote))
-            money[name] = {"base": account.free[info.base], "quote": account.free[info.quote]}
-        maker, taker = self.desk.account("ann").rates(info)
-        self.naive = NaiveExchange(info.quote_units, info.lot_units, maker, taker, money)
-        self.pairs: dict[int, tuple[Order, NaiveOrder]] = {}
-        self.changes_seen: dict[tuple[str, int], int] = {}
-        self.last_update_id = 0
+        self.pair = EnginePair()
 
-    @rule(owner=st.sampled_from(["ann", "bob"]), side=SIDES, kind=KINDS, price=PRICES, lots=LOTS, stp=STP)
+    @rule(owner=st.sampled_from(EnginePair.TRADERS), side=SIDES, kind=KINDS, price=PRICES, lots=LOTS, stp=STP)
     def trader_order(self, owner: str, side: str, kind: str, price: int, lots: int, stp: str) -> None:
-        info = MACHINE_SYMBOL
-        is_market = kind in {"MARKET", "BY_QUOTE"}
-        type_ = "MARKET" if is_market else "LIMIT_MAKER" if kind == "LIMIT_MAKER" else "LIMIT"
-        tif = kind if kind in {"GTC", "IOC", "FOK"} else "GTC"
-        budget = price * lots * info.quote_units + 123 if kind == "BY_QUOTE" else 0
-        naive = NaiveOrder(
-            self.desk.market.last_order_id + 1,
-            owner,
-            side == "BUY",
-            0 if is_market else price,
-            0 if budget else lots,
-            type_,
-            tif,
-            stp,
-            budget,
-        )
-        expected = self.naive.place(naive)
-        with self._rejected(-2010, expected == "REJECTED"):
-            order = self.desk.place(
-                owner,
-                side,
-                None if budget else info.qty(lots),
-                None if is_market else info.price(price),
-                type=type_,
-                time_in_force=tif,
-                stp_mode=stp,
-                quote_qty=D(budget).scaleb(-8) if budget else None,
-            )
-        if expected == "REJECTED":
-            return
-        assert order.status == expected
-        assert order.order_id == naive.number
-        self.pairs[order.order_id] = (order, naive)
+        self.pair.trader_order(owner, side, kind, price, lots, stp)
 
-    @rule(side=SIDES, price=PRICES, lots=LOTS, kind=st.sampled_from(["GTC", "GTC", "IOC", "LIMIT_MAKER", "MARKET"]))
+    @rule(side=SIDES, price=PRICES, lots=LOTS, kind=st.sampled_from(EnginePair.CROWD_KINDS))
     def crowd_order(self, side: str, price: int, lots: int, kind: str) -> None:
-        type_ = kind if kind in {"LIMIT_MAKER", "MARKET"} else "LIMIT"
-        tif = "IOC" if kind == "IOC" else "GTC"
-        price = 0 if kind == "MARKET" else price
-        naive = NaiveOrder(self.desk.market.last_order_id + 1, "crowd", side == "BUY", price, lots, type_, tif, "NONE")
-        expected = self.naive.place(naive)
-        order = self.desk.venue.place_fast(
-            self.desk.market,
-            self.desk.crowd,
-            side,
-            price,
-            lots,
-            type_,
-            tif,  # type: ignore[arg-type]
-        )
-        assert order.status == expected
-        naive.status = expected
-        self.pairs[order.order_id] = (order, naive)
+        self.pair.crowd_order(side, kind, price, lots)
 
-    @precondition(lambda self: self.pairs)
+    @precondition(lambda self: self.pair.pairs)
     @rule(pick=st.integers(0, 10_000))
     def cancel(self, pick: int) -> None:
-        order, naive = self.pairs[list(self.pairs)[pick % len(self.pairs)]]
-        was_open = self.naive.cancel(naive.number)
-        if was_open:
-            naive.status = "CANCELED"
-        if order.account is self.desk.crowd:
-            assert self.desk.venue.cancel_fast(order) == was_open
-            return
-        with self._rejected(-2011, not was_open):
-            self.desk.venue.cancel(order.account, "ABCXYZ", order.order_id)
+        self.pair.cancel(pick)
 
-    @staticmethod
-    def _rejected(code: int, expected: bool) -> AbstractContextManager[Any]:
-        return pytest.raises(VenueReject, match=f"^{code} ") if expected else nullcontext()
-
-    @precondition(lambda self: self.pairs)
+    @precondition(lambda self: self.pair.pairs)
     @rule(pick=st.integers(0, 10_000), lots=st.integers(1, 5))
     def reduce(self, pick: int, lots: int) -> None:
-        order, naive = self.pairs[list(self.pairs)[pick % len(self.pairs)]]
-        if not order.is_working:
-            return
-        self.desk.venue.reduce(order, lots)
-        if lots >= naive.open:
-            self.naive.cancel(naive.number)
-            naive.status = "CANCELED"
-        else:
-            naive.lots -= lots
+        self.pair.reduce(pick, lots)
 
     @rule()
     def publish(self) -> None:
-        """Rebuild the book from the published changes alone, as a client of the depth stream does."""
-        levels, first, last = self.desk.market.take_changes()
-        assert first == self.last_update_id + 1
-        assert (last >= first) == bool(levels)
-        self.last_update_id = last
-        self.changes_seen.update(levels)
-        seen = {key: lots for key, lots in self.changes_seen.items() if lots}
-        market = self.desk.market
-        book = {("BUY", price): lots for price, lots in market.bids.depth(1000)}
-        book |= {("SELL", price): lots for price, lots in market.asks.depth(1000)}
-        assert seen == book
+        self.pair.publish()
 
     @invariant()
-    def same_book_in_the_same_order(self) -> None:
-        if not hasattr(self, "naive"):
-            return
-        market = self.desk.market
-        for is_buy, ladder in ((True, market.bids), (False, market.asks)):
-            rested = sorted(
-                (o for o in self.naive.book if o.is_buy == is_buy),
-                key=lambda o: (-o.price if is_buy else o.price, o.number),
-            )
-            queue = []
-            for level in ladder.levels():
-                order = level.head
-                while order is not None:
-                    queue.append((order.order_id, order.price_ticks, order.open_lots))
-                    order = order.after
-            assert queue == [(o.number, o.price, o.open) for o in rested]
-
-    @invariant()
-    def same_trades_and_statuses(self) -> None:
-        if not hasattr(self, "naive"):
-            return
-        trades = [(t.price_ticks, t.qty_lots, t.maker.order_id, t.taker.order_id) for t in self.desk.trades]
-        assert trades == self.naive.trades
-        assert [t.trade_id for t in self.desk.trades] == list(range(1, len(trades) + 1))
-        for order, naive in self.pairs.values():
-            assert (order.status, order.executed_lots, order.cum_quote_units) == (
-                naive.status,
-                naive.executed,
-                naive.quote,
-            )
-
-    @invariant()
-    def same_money_and_nothing_lost(self) -> None:
-        if not hasattr(self, "naive"):
-            return
-        assert audit(self.desk.venue) == []
-        info = MACHINE_SYMBOL
-        for name, money in self.naive.money.items():
-            account = self.desk.account(name)
-            for asset, kind in ((info.base, "base"), (info.quote, "quote")):
-                assert account.total(asset) == money[kind]
-                assert account.locked.get(asset, 0) == self.naive.held(name, kind)
-        fees = self.desk.venue.ledger.fees.free
-        assert (fees.get(info.base, 0), fees.get(info.quote, 0)) == (self.naive.fees["base"], self.naive.fees["quote"])
-
-    @invariant()
-    def reports_tell_each_order_whole(self) -> None:
-        """Replaying an order's reports gives its state; nothing follows a final report."""
-        if not hasattr(self, "naive"):
-            return
-        assert self.desk.venue.taps.errors == 0
-        last: dict[int, Any] = {}
-        executed: dict[int, int] = {}
-        for report in self.desk.reports:
-            number = report.order.order_id
-            before = last.get(number)
-            assert before is None or before.status in {"NEW", "PARTIALLY_FILLED"}
-            assert (before is None) == (report.execution_type in {"NEW", "REJECTED"})
-            executed[number] = executed.get(number, 0) + report.last_lots
-            assert report.executed_lots == executed[number]
-            last[number] = report
-        for number, report in last.items():
-            if number in self.pairs:
-                assert report.status == self.pairs[number][0].status
+    def agree(self) -> None:
+        if hasattr(self, "pair"):
+            self.pair.check()
 
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_engine_equals_the_naive_matcher_over_a_long_run(seed: int) -> None:
+    """The machine's steps from a seeded generator: longer than hypothesis goes, with deeper books."""
+    rng = random.Random(seed)
+    pair = EnginePair()
+    seen = set()
+    for _ in range(700):
+        dice, side, price, lots = (
+            rng.random(),
+            rng.choice(["BUY", "SELL"]),
+            rng.randrange(95, 106),
+            rng.randrange(1, 13),
+        )
+        if dice < 0.5:
+            owner, kind, stp = rng.choice(pair.TRADERS), rng.choice(pair.TRADER_KINDS), rng.choice(pair.STP)
+            seen.add(pair.trader_order(owner, side, kind, price, lots, stp))
+        elif dice < 0.8:
+            pair.crowd_order(side, rng.choice(pair.CROWD_KINDS), price, lots)
+        elif dice < 0.9:
+            pair.cancel(rng.randrange(10_000))
+        else:
+            pair.reduce(rng.randrange(10_000), rng.randrange(1, 6))
+        pair.publish()
+        pair.check()
+    assert seen == {"NEW", "PARTIALLY_FILLED", "FILLED", "EXPIRED", "EXPIRED_IN_MATCH", "REJECTED"}
 
 
 def test_default_symbols_make_whole_factors() -> None:

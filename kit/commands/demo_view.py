@@ -91,6 +91,7 @@ def _totals(core: TradingCore, market: Connector, trading_pair: str) -> Renderab
     return Text.assemble(
         f"orders {created}  own fills {len(log.fills)}  cancels {log.counts[MarketEvent.OrderCancelled]}  PnL ",
         (f"{pnl:+.4f} USDT", "green" if pnl >= 0 else "red"),
+        f" after fees of {float(totals.fees_quote) if totals else 0.0:.4f}",
         f"\nBTC {market.get_balance('BTC'):f}  USDT {market.get_balance('USDT'):.2f}"
         f"  book updates {book.diffs}  public trades {book.trades}",
     )

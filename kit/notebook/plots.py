@@ -47,7 +47,7 @@ def plot_depth(book: OrderBook, orders: Iterable[LimitOrder] = (), *, levels: in
     _mark_orders(figure, [order for order in orders if order.trading_pair == book.trading_pair], bids, asks)
     figure.update_layout(
         title={"text": f"{book.trading_pair} depth"},
-        xaxis_title=f"price [{quote}]",
+        xaxis={"title": f"price [{quote}]", "tickformat": ",~f"},
         yaxis_title=f"cumulative amount [{base}]",
         height=360,
         margin={"l": 60, "r": 20, "t": 50, "b": 45},

@@ -220,8 +220,9 @@ class UserStreamTracker:
         # Without a loop the venue is a simulated one that calls us directly: nothing can have been missed.
         self._reconciled = status.connected and self._router is None
         if not status.connected:
-            self._losses += 1
-            logger.warning("The private stream was lost: %s", status.reason)
+            if self._router is not None:  # else it was closed on purpose
+                self._losses += 1
+                logger.warning("The private stream was lost: %s", status.reason)
             return
         self._connections += 1
         if self._router is not None:

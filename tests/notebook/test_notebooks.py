@@ -52,5 +52,5 @@ def check_quickstart(texts: dict[str, str]) -> None:
     assert "open orders on the exchange: 0" in output_of("open orders on the exchange")
     assert "orders_left={}" in output_of("report = await core.stop()")
     assert "tasks_left=[]" in output_of("report = await core.stop()")
-    assert "applied: 0.0008 0.0008" in output_of("params.update")
+    assert "applied: 0.0005 0.0005" in output_of("params.update")
     assert "pnl_quote" in output_of("core.pnl")

@@ -23,6 +23,7 @@ from kit.testnet.ledger import Account
 from kit.testnet.market import Market
 from kit.testnet.rate_limits import Limits, RateLimiter
 from kit.testnet.server_clock import ServerClock
+from kit.testnet.symbols import to_units
 from kit.testnet.taps import ExecutionReport
 from kit.testnet.venue import Venue
 
@@ -112,11 +113,16 @@ class Exchange:
         return account
 
     def deposit(self, account: Account, asset: str, amount: Decimal) -> None:
-        """Bring an amount in from outside and tell the account's streams."""
-        before = account.free.get(asset, 0)
+        """Bring an amount in from outside (negative: take it out); raises ``InvalidInput`` for what cannot be.
+
+        The account's streams hear of the change before they hear of the balance that it led to, so that a client that
+        applies both ends right.
+        """
+        units = to_units(amount)
+        if units is not None and account.can_pay(asset, -units):
+            for told in self.on_deposit:
+                told(account, asset, units)
         self.venue.deposit(account, asset, amount)
-        for told in self.on_deposit:
-            told(account, asset, account.free.get(asset, 0) - before)
 
     def find_account(self, name_or_key: str | None) -> Account:
         """Return a trader's account by name or API key (``None``: the default one); raises ``InvalidInput``."""

@@ -281,9 +281,9 @@ async def test_deposits_are_told():
         await subscribed(socket)
         await wire.control.deposit("BTC", "1.5")
         first, second = await socket.receive(), await socket.receive()
-        assert kinds([first, second]) == ["outboundAccountPosition", "balanceUpdate"]
-        assert first["event"]["B"] == [{"a": "BTC", "f": "11.50000000", "l": "0.00000000"}]
-        assert (second["event"]["a"], second["event"]["d"]) == ("BTC", "1.50000000")
+        assert kinds([first, second]) == ["balanceUpdate", "outboundAccountPosition"]
+        assert (first["event"]["a"], first["event"]["d"]) == ("BTC", "1.50000000")
+        assert second["event"]["B"] == [{"a": "BTC", "f": "11.50000000", "l": "0.00000000"}]
 
 
 async def test_events_come_before_the_answer_and_only_to_the_account_that_asked():

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _NOTHING = Balance(ZERO, ZERO)
 
+_OUT_OF_ORDER = 10.0
+"""Seconds by which stamps may run back because messages overtook each other; more means that a clock was set."""
+
 
 @dataclass(slots=True)
 class _Report:
@@ -43,7 +46,8 @@ class _Hold:
             return False
         if report.snapshot_arrival > self.acknowledged_arrival:
             return True
-        if report.stream_time > 0 and self.acknowledged_time > 0:
+        stamped = report.stream_time > 0 and self.acknowledged_time > 0
+        if stamped and self.acknowledged_time - report.stream_time < _OUT_OF_ORDER:
             return report.stream_arrival > self.placed and report.stream_time >= self.acknowledged_time
         return report.stream_arrival > self.acknowledged_arrival
 
@@ -57,7 +61,8 @@ class Balances:
 
     * when the order is acknowledged (the exchange has shown that it exists) and a report reflects it: one pushed
       after the hold began and stamped at or after the acknowledgement, by the exchange's own times; where either stamp
-      is missing, one that arrived after the acknowledgement; or a fetched snapshot asked for after the acknowledgement;
+      is missing, or the clock was set back in between, one that arrived after the acknowledgement; or a fetched
+      snapshot asked for after the acknowledgement;
     * when the order ends without any fill, at once: nothing of it was spent.
 
     When an order ends partly filled before a report reflects it, its hold shrinks to what was spent. Where it cannot be
@@ -90,11 +95,13 @@ class Balances:
     def apply(self, update: BalanceUpdate) -> bool:
         """Take in a pushed balance; return whether it was news: one stamped before the last pushed one is passed over.
 
+        A stamp more than 10 s back is news: then the exchange's clock, or our idea of it, was set.
+
         Raises ``InvalidInput`` for amounts that are not finite numbers.
         """
         _check_finite(update.asset, update.balance)
         report = self._reports.setdefault(update.asset, _Report(_NOTHING))
-        if 0 < update.timestamp < report.stream_time:
+        if update.timestamp > 0 and 0 < report.stream_time - update.timestamp < _OUT_OF_ORDER:
             return False
         report.balance = update.balance
         report.stream_time = update.timestamp

@@ -257,6 +257,18 @@ class Exchange:
         return BalanceUpdate("USDT", Balance(self.total, self.available), self.clock)
 
 
+def test_pushes_count_again_at_once_when_the_clock_was_set_back(
+    balances: Balances, order: InFlightOrder, tracker: ClientOrderTracker
+) -> None:
+    """The exchange's engine may go on with its later time while its messages are stamped by the clock set back."""
+    tracker.process_order_update(make_update(S.OPEN, timestamp=NOW))
+    assert balances.apply(report("900", NOW - 60))
+    assert balances.available("USDT") == 900
+    assert balances.apply(report("950", NOW - 59))
+    assert not balances.apply(report("900", NOW - 59.5))
+    assert balances.available("USDT") == 950
+
+
 def test_available_is_never_above_the_truth_and_meets_it_when_all_is_told() -> None:
     """Random orders, acks, fills and cancels: messages of one event in either order, all in a late stream."""
     for seed in range(300):

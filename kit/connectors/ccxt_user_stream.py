@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from kit.connectors.ccxt_convert import balances, client_id_in, order_update, trade_update
+from kit.connectors.ccxt_convert import balances, client_id_in, order_update, seconds, trade_update
 from kit.connectors.ccxt_errors import Fault, scrub
 from kit.connectors.ccxt_guard import close_clients
 from kit.connectors.ccxt_profiles import ClientIdCodec, Profile
@@ -23,6 +23,7 @@ _CHANNELS = (("orders", "watchOrders"), ("fills", "watchMyTrades"), ("balances",
 _FIRST_ATTEMPT = 15.0
 _SETTLE = 0.5
 _EVENT_TIMEOUT = 5.0
+_ANSWER_TIMEOUT = 10.0
 
 
 class UserStream:
@@ -118,12 +119,14 @@ class UserStream:
         """Take ccxt's balances, which grow with every event, and tell those that changed."""
         self._seen("balances")
         partial = False
+        # The exchange's own time, where it tells one: our estimate of its clock may be corrected between two events.
+        timestamp = seconds(structure.get("timestamp"), self._now())
         for asset, balance in balances(structure).items():
             if balance is None:
                 partial = True
             elif self._balances.get(asset) != balance:
                 self._balances[asset] = balance
-                self._emit(BalanceUpdate(asset, balance, self._now()))
+                self._emit(BalanceUpdate(asset, balance, timestamp))
         if partial and not self._refreshing and self.is_open:
             self._refreshing = True
             self._supervisor.spawn(self._refresh_balances(), name="refresh balances")
@@ -143,20 +146,32 @@ class UserStream:
 
     def expect_event(self, sent: float) -> None:
         """Note that the exchange accepted a request of ours, sent at monotonic ``sent``: the stream must tell of it."""
-        if self.connected and self._awaited is None:
+        # What came since an earlier request answers that one, not this.
+        if self.connected and (self._awaited is None or self._heard_since(self._awaited)):
             self._awaited = sent
 
     def check_silence(self) -> None:
-        """Open the stream anew when it did not tell what it should have told within 5 s."""
-        if self._awaited is None or not self.connected:
+        """Open the stream anew when it did not tell what it should have told within 5 s, or does not come up in 10."""
+        if not self.connected:
             self._awaited = None
-            return
-        heard = self._exchange.kit_taps.last_data
-        if heard is not None and heard >= self._awaited:
+            self._give_up_unanswered()
+        elif self._awaited is None or self._heard_since(self._awaited):
             self._awaited = None
         elif self._time.monotonic() - self._awaited > _EVENT_TIMEOUT:
             self._awaited = None
             self._reset("the private stream told nothing about an accepted request")
+
+    def _heard_since(self, moment: float) -> bool:
+        heard = self._exchange.kit_taps.last_data
+        return heard is not None and heard >= moment
+
+    def _give_up_unanswered(self) -> None:
+        """End connections over which the stream did not come up: ccxt waits for a lost answer for ever."""
+        taps = self._exchange.kit_taps
+        for client in list((self._exchange.clients or {}).values()):
+            health = taps.health.get(id(client))
+            if self.is_open and health is not None and self._time.monotonic() - health.opened > _ANSWER_TIMEOUT:
+                client.on_error(taps.network_error("the private stream's subscription was not answered"))
 
     def status(self) -> dict[str, Any]:
         """Return the state of each channel by name."""

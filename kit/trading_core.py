@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import importlib
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
@@ -307,24 +308,23 @@ class TradingCore:
 
     @property
     def status(self) -> pd.DataFrame:
-        """Return the health of every part: part, item, value."""
+        """Return the health of every part as a table: part, item, value; nested items have dotted names."""
         import pandas as pd
 
-        rows: list[tuple[str, str, object]] = [
-            ("core", "name", self.name),
-            ("core", "running", self.running),
-            ("core", "tasks", len(self.supervisor)),
-            *(("clock", item, value) for item, value in _fields(self.clock.stats)),
-        ]
+        parts: dict[str, Any] = {
+            "core": {"name": self.name, "running": self.running, "tasks": len(self.supervisor)},
+            "clock": self.clock.stats,
+        }
         if self._strategy is not None:
-            rows += [
-                ("strategy", "name", self._strategy.name),
-                ("strategy", "paused", self._strategy.paused),
-                ("strategy", "errors_in_a_row", self._strategy.consecutive_errors),
-            ]
-        for name, connector in self.connectors.items():
-            rows += [(name, item, value) for item, value in connector.status.items()]
-        return pd.DataFrame(rows, columns=["part", "item", "value"])
+            parts["strategy"] = {
+                "name": self._strategy.name,
+                "paused": self._strategy.paused,
+                "pause_reason": self._strategy.pause_reason,
+                "errors_in_a_row": self._strategy.consecutive_errors,
+            }
+        parts |= {name: connector.status for name, connector in self.connectors.items()}
+        rows = [(part, item, value) for part, values in parts.items() for item, value in _flatten(values)]
+        return pd.DataFrame(rows, columns=["part", "item", "value"], dtype=object)
 
     def __repr__(self) -> str:
         state = "running" if self.running else "stopped"
@@ -332,5 +332,11 @@ class TradingCore:
         return f"<TradingCore {self.name!r} {state}: {', '.join(self.connectors) or 'no connectors'}; {strategy}>"
 
 
-def _fields(value: Any) -> list[tuple[str, object]]:
-    return [(name, getattr(value, name)) for name in value.__dataclass_fields__]
+def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, object]]:
+    if dataclasses.is_dataclass(value):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if not isinstance(value, Mapping):
+        yield prefix, value
+        return
+    for name, item in value.items():
+        yield from _flatten(item, f"{prefix}.{name}" if prefix else str(name))

@@ -248,7 +248,7 @@ class Connector(MarketView, NetworkIterator):
             "name": self.name,
             "mode": self.mode,
             "ready": self.ready,
-            **{f"ready.{name}": value for name, value in self.readiness.items()},
+            "readiness": self.readiness,
             "network": self.network_status.name,
             "last_error": self.last_error,
             "trading_refused": self.trading_refused if self.mode != "data" else "",

@@ -98,9 +98,7 @@ class BookResync:
         pair = track.book.trading_pair
         track.pending.forget_unnumbered()
         try:
-            snapshot = await fetch_snapshot(self._source, pair, self._policy.fetch_timeout)
-            if not track.book.synced:
-                track.install(snapshot)
+            track.install(await fetch_snapshot(self._source, pair, self._policy.fetch_timeout))
         except KitError as error:
             track.note_fetch_error(error)
             logger.warning("%s: no snapshot could be fetched: %s", pair, error)

@@ -396,6 +396,37 @@ async def test_a_quiet_market_stays_ready_because_nothing_was_missed(
     await ready.stop()
 
 
+async def test_an_update_on_its_way_does_not_make_the_stream_suspect(
+    ready: OrderBookTracker, source: FakeBookSource, manual_time: ManualTime
+) -> None:
+    source.books[PAIR] = [snapshot(11, [(99.5, 1.0), *BIDS], ASKS)]
+    await manual_time.advance(18)
+    assert len(source.fetched) == 1
+    source.sink(diff(11, [(99.5, 1.0)], first=11))
+    for _ in range(100):
+        await manual_time.advance(1)
+        assert ready.ready
+    await ready.stop()
+
+
+async def test_a_comparison_under_way_does_not_touch_a_pair_that_was_added_anew(
+    ready: OrderBookTracker, source: FakeBookSource, manual_time: ManualTime
+) -> None:
+    source.books[PAIR] = [snapshot(11, [(10.0, 1.0)], [(11.0, 1.0)])]
+    source.gate.clear()
+    await manual_time.advance(40)
+    assert source.waiting == 1
+    await ready.remove_trading_pair(PAIR)
+    await ready.add_trading_pair(PAIR)
+    source.sink(snapshot(900, BIDS, ASKS))
+    await manual_time.settle()
+    source.gate.set()
+    await manual_time.settle()
+    assert ready.ready
+    assert (ready.order_books[PAIR].update_id, ready.order_books[PAIR].best_bid) == (900, (99.0, 1.0))
+    await ready.stop()
+
+
 async def test_a_quiet_unnumbered_market_is_compared_by_its_levels(
     tracker: OrderBookTracker, source: FakeBookSource, manual_time: ManualTime
 ) -> None:
@@ -418,6 +449,7 @@ async def test_a_stale_book_that_proves_right_wakes_who_waits(
     waiting = asyncio.create_task(ready.wait_ready(60))
     source.books[PAIR] = [snapshot(10, BIDS, ASKS)]
     await manual_time.advance(20)
+    assert waiting.done()
     await waiting
     await ready.stop()
 
@@ -542,6 +574,7 @@ async def test_stop_leaves_no_task_and_restart_works(
     assert not ready.ready
     old_sink(snapshot(99, BIDS, ASKS))
     await manual_time.settle()
+    assert old_sink.__self__.backlog == 0, "a source that goes on must not fill the queue of a stopped tracker"
     assert book.best_bid == (99.0, 1.0)
     assert "stopped" in repr(book)
     source.gate.set()
@@ -687,4 +720,20 @@ async def test_last_prices_are_fetched_for_pairs_without_trades(
     await manual_time.advance(150)
     assert tracker.order_books[PAIR].last_trade_price == 102.0
     assert tracker.order_books[ETH].last_trade_price == 50.0
+    await tracker.stop()
+
+
+async def test_a_trade_that_comes_while_the_last_price_is_fetched_is_newer(
+    tracker: OrderBookTracker, source: FakeBookSource, manual_time: ManualTime
+) -> None:
+    source.prices = {PAIR: 100.0}
+    source.gate.clear()
+    await tracker.start([PAIR])
+    await manual_time.settle()
+    source.sink(trade(105.0))
+    await manual_time.settle()
+    source.gate.set()
+    await manual_time.settle()
+    assert source.price_requests == [(PAIR,)]
+    assert tracker.order_books[PAIR].last_trade_price == 105.0
     await tracker.stop()

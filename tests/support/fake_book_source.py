@@ -55,6 +55,7 @@ class FakeBookSource:
 
     async def fetch_last_prices(self, trading_pairs: Sequence[str]) -> Mapping[str, float]:
         self.price_requests.append(tuple(trading_pairs))
+        await self.gate.wait()
         if isinstance(self.prices, BaseException):
             raise self.prices
         return self.prices

@@ -9,12 +9,16 @@ from typing import Any, Protocol
 
 from kit.errors import InvalidInput
 from kit.testnet.config import REPLAYED_SYMBOL, TestnetConfig
+from kit.testnet.flow import SyntheticFlow
 from kit.testnet.market import Market
 from kit.testnet.market_publisher import Publishers
+from kit.testnet.replay import Replay
 from kit.testnet.server_clock import ActivityTime
 from kit.testnet.venue import Venue
 
 log = logging.getLogger(__name__)
+
+RUNNING = "running"
 
 
 class Activity(Protocol):
@@ -51,11 +55,24 @@ class Activities:
             market = self._venue.markets[symbol]
             publisher = self._publishers.of(market)
             activity.prepare()
-            if _is_replay(activity):
+            if isinstance(activity, Replay):
                 publisher.driven = True
                 activity.on_publish = self._publishers.publish_depth
             market.take_changes()  # the first book is not news: clients get it as their snapshot
             self._tasks.append(asyncio.create_task(self._run(symbol, activity, market), name=f"activity {symbol}"))
+
+    def freeze(self) -> None:
+        """Stop the time of all activity; depth is published by the clock meanwhile, also of what a replay drives."""
+        self.time.freeze()
+        for symbol in self._by_symbol:
+            self._publishers.of(self._venue.markets[symbol]).driven = False
+
+    def thaw(self) -> None:
+        """Let the time of all activity go on from where it stopped."""
+        self.time.thaw()
+        for symbol, activity in self._by_symbol.items():
+            driven = isinstance(activity, Replay) and self.states.get(symbol) == RUNNING
+            self._publishers.of(self._venue.markets[symbol]).driven = driven
 
     async def stop(self) -> None:
         """End all activity."""
@@ -68,7 +85,7 @@ class Activities:
         targets = [
             activity
             for name, activity in self._by_symbol.items()
-            if symbol in (None, name) and not _is_replay(activity)
+            if symbol in (None, name) and not isinstance(activity, Replay)
         ]
         if not targets:
             raise InvalidInput(f"no random traders act on {symbol or 'this exchange'}")
@@ -83,7 +100,7 @@ class Activities:
             self._publishers.settle(market)
             await self.time.sleep(seconds)
 
-        self.states[symbol] = "running"
+        self.states[symbol] = RUNNING
         try:
             await activity.run(time=self.time.time, sleep=sleep)
             self.states[symbol] = "ended"
@@ -94,20 +111,12 @@ class Activities:
             self._publishers.of(market).driven = False
 
 
-def _is_replay(activity: Activity) -> bool:
-    return type(activity).__name__ == "Replay"
-
-
 def _make(venue: Venue, config: TestnetConfig) -> dict[str, Activity]:
     """Return the activity of each symbol that has one."""
     activities: dict[str, Activity] = {}
     for symbol in config.symbols:
         if config.replay and symbol == REPLAYED_SYMBOL:
-            from kit.testnet.replay import Replay
-
             activities[symbol] = Replay(venue, symbol, config.replay, speed=config.speed)
         elif config.flow:
-            from kit.testnet.flow import SyntheticFlow
-
             activities[symbol] = SyntheticFlow(venue, symbol, seed=config.seed)
     return activities

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -42,8 +43,8 @@ class TestnetConfig:
     port: int = 0
 
     def __post_init__(self) -> None:
-        if not self.speed > 0:
-            raise InvalidInput(f"speed {self.speed} must be above zero (1 is as recorded, 10 ten times as fast)")
+        if not (self.speed > 0 and math.isfinite(self.speed)):
+            raise InvalidInput(f"speed {self.speed} must be finite and above zero (1 is as recorded, 10 is ten times)")
         if not 0 <= self.port < 65536:
             raise InvalidInput(f"port {self.port} is not between 0 and 65535; 0 lets the system choose")
         if not self.symbols:

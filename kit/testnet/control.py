@@ -185,7 +185,7 @@ class Control:
     def _flow(self, body: Body) -> Body:
         activities = self._server.activities
         if "frozen" in body:
-            (activities.time.freeze if body["frozen"] else activities.time.thaw)()
+            (activities.freeze if body["frozen"] else activities.thaw)()
         if body.get("settings"):
             symbol = body.get("symbol")
             activities.set(body["settings"], None if symbol is None else wire_symbol(symbol))

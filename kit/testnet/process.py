@@ -107,6 +107,10 @@ class _Child:
             child_log.log(_LEVELS.get(level, logging.ERROR), "%s", text if level in _LEVELS else line)
 
 
+def _paths(files: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
+    return tuple(str(Path(file).absolute()) for file in files)
+
+
 def _environment() -> dict[str, str]:
     """Return the child's environment: ours, and the way to this package however the parent found it."""
     root = str(Path(__file__).resolve().parents[2])
@@ -154,7 +158,7 @@ class Testnet(TestnetClient):
         config = TestnetConfig(
             name=name,
             seed=seed,
-            replay=tuple(os.fspath(file) for file in replay or ()),
+            replay=_paths(replay or ()),
             speed=speed,
             flow=flow,
             symbols=tuple(wire_symbol(pair) for pair in symbols),
@@ -224,6 +228,7 @@ class _Registry:
         self._lock = threading.Lock()
         self._running: dict[str, Testnet] = {}
         self._starting: dict[str, concurrent.futures.Future[None]] = {}
+        self._owner = os.getpid()
         atexit.register(self._end_all)
 
     async def get(self, config: TestnetConfig) -> Testnet:
@@ -233,6 +238,7 @@ class _Registry:
                 pending = self._starting.get(config.name)
                 if pending is None:
                     mine = self._starting[config.name] = concurrent.futures.Future()
+                    mine.set_running_or_notify_cancel()  # a waiter that is cancelled must not cancel it
                     break
             await asyncio.wrap_future(pending)
         try:
@@ -260,6 +266,8 @@ class _Registry:
             del self._running[testnet.name]
 
     def _end_all(self) -> None:
+        if os.getpid() != self._owner:
+            return  # a fork of the process that they belong to
         for testnet in list(self._running.values()):
             testnet.stop_now()
 

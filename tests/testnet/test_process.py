@@ -153,6 +153,12 @@ async def test_a_cancelled_start_leaves_no_process(monkeypatch):
     starting = asyncio.ensure_future(Testnet.start("cancelled", **QUIET))
     while not children:
         await asyncio.sleep(0)
+    waiting = asyncio.ensure_future(Testnet.start("cancelled", **QUIET))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert children[0].running
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting

@@ -1,8 +1,10 @@
 import asyncio
+import gzip
 import logging
 from decimal import Decimal
 
 import aiohttp
+import orjson
 import pytest
 
 from kit.errors import InvalidInput, NetworkUnavailable, UnknownPair
@@ -373,3 +375,67 @@ async def test_a_failing_activity_leaves_the_exchange_standing(stub, caplog):
         assert "the trader tripped" in (await wire.control.status())["activity"]["BTCUSDT"]
         assert "the activity on BTCUSDT failed" in caplog.text
         assert (await wire.get("ping")).status == 200
+
+
+# replay
+
+
+def recording(folder, updates=30):
+    """Write a recording of a bid that grows by one each 100 ms, and return its path."""
+    start = 1_700_000_000_000_000_000
+    lines = [(start, {"lastUpdateId": 100, "bids": [["60000.00", "1.0"]], "asks": [["60001.00", "1.0"]]})]
+    for number in range(1, updates + 1):
+        at = start + number * 100_000_000
+        update = {"e": "depthUpdate", "E": at // 1_000_000, "s": "BTCUSDT", "U": 100 + number, "u": 100 + number}
+        data = update | {"b": [["60000.00", f"{number + 1}.0"]], "a": []}
+        lines.append((at, {"stream": "btcusdt@depth@100ms", "data": data}))
+    path = folder / "recorded.raw.gz"
+    path.write_bytes(gzip.compress(b"".join(b"%d %b\n" % (at, orjson.dumps(message)) for at, message in lines)))
+    return str(path)
+
+
+async def test_a_replay_says_itself_when_depth_is_published(tmp_path):
+    file = recording(tmp_path)
+    async with serve(beating=True, replay=(file,), speed=5.0, symbols=("BTCUSDT",)) as wire:
+        async with wire.streams("btcusdt@depth@100ms") as socket:
+            await wire.control.freeze_flow()
+            await socket.command("LIST_SUBSCRIPTIONS")
+            socket.events.clear()
+            await wire.control.trade("BTC/USDT", "buy", 1, 50_000)
+            own = await socket.receive()  # while the replay stands still the clock publishes what others do
+            assert own["b"] == [["50000.00000000", "1.00000000"]]
+            await wire.control.resume_flow()
+            amounts = [D(own["b"][0][1])]
+            while amounts[-1] != 31:
+                update = await socket.receive()
+                assert update["U"] == own["u"] + 1
+                own = update
+                amounts.append(D(update["b"][0][1]))
+        assert amounts[2:] == list(range(int(amounts[2]), 32))  # every recorded update, each by itself
+        while (await wire.control.status())["activity"]["BTCUSDT"] != "ended":
+            await asyncio.sleep(0)
+        async with wire.streams("btcusdt@depth@100ms") as socket:
+            await wire.control.trade("BTC/USDT", "buy", 1, 50_000)
+            assert (await socket.receive())["b"] == [["50000.00000000", "2.00000000"]]
+        assert (await wire.control.ledger()).balanced
+
+
+async def test_settings_are_for_random_traders_only(tmp_path):
+    async with serve(replay=(recording(tmp_path, 1),), symbols=("BTCUSDT",)) as wire:
+        with pytest.raises(InvalidInput, match="no random traders act"):
+            await wire.control.set_flow(volatility=2)
+
+
+async def test_random_traders_act_and_take_settings():
+    async with serve(beating=True, flow=True, symbols=("BTCUSDT",)) as wire:
+        async with wire.streams("btcusdt@depth@100ms", "btcusdt@bookTicker", "btcusdt@trade") as socket:
+            seen = set()
+            while len(seen) < 3:
+                seen.add((await socket.receive()).get("e"))
+        book = (await wire.get("depth", symbol="BTCUSDT", limit=1000)).body
+        assert len(book["bids"]) > 100 < len(book["asks"])
+        await wire.control.set_flow("BTC/USDT", volatility=0, activity=0)
+        with pytest.raises(InvalidInput, match="volatility"):
+            await wire.control.set_flow(volatility=-1)
+        with pytest.raises(InvalidInput, match="colour"):
+            await wire.control.set_flow(colour="red")

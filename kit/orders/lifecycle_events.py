@@ -26,28 +26,22 @@ class EventOutbox:
     """Deliver events in the order in which they were put, also when a listener causes further ones.
 
     A listener that cancels an order while it hears of a fill may, on a venue that answers at once, cause the cancelled
-    event before the events after the fill went out. They wait here for their turn.
+    event before the events after the fill went out. Those leave first: the ``PubSub`` delivers what is triggered from
+    inside a listener later, and in order.
     """
 
     def __init__(self, pubsub: PubSub) -> None:
         self.pubsub = pubsub
         self._waiting: deque[tuple[MarketEvent, Event]] = deque()
-        self._delivering = False
 
     def put(self, tag: MarketEvent, event: Event) -> None:
         """Add an event; it leaves with the next ``flush``."""
         self._waiting.append((tag, event))
 
     def flush(self) -> None:
-        """Deliver what waits; called from inside a delivery it leaves that to the delivery."""
-        if self._delivering:
-            return
-        self._delivering = True
-        try:
-            while self._waiting:
-                self.pubsub.trigger_event(*self._waiting.popleft())
-        finally:
-            self._delivering = False
+        """Hand over what waits."""
+        while self._waiting:
+            self.pubsub.trigger_event(*self._waiting.popleft())
 
 
 def created(order: InFlightOrder, timestamp: float) -> tuple[MarketEvent, Event]:

@@ -228,17 +228,17 @@ class UserStreamTracker:
         if self._router is not None:
             if self._catching_up is not None:
                 self._catching_up.cancel()
-            self._catching_up = self._supervisor.spawn(self._catch_up(self._connections), name="reconcile user stream")
+            self._catching_up = self._supervisor.spawn(self._catch_up(), name="reconcile user stream")
 
-    async def _catch_up(self, connection: int) -> None:
-        """Reconcile until it works once; ends when this connection of the stream is over."""
+    async def _catch_up(self) -> None:
+        """Reconcile until it works once; ends when the stream is lost again, the next connection starts a new one."""
         for delay in itertools.chain(_RETRY_DELAYS, itertools.repeat(_RETRY_DELAYS[-1])):
-            if not self._connected or connection != self._connections:
-                return
             if await self.poll() is not None:
-                self._reconciled = self._connected and connection == self._connections
+                self._reconciled = self._connected
                 return
             await self._time_source.sleep(delay)
+            if not self._connected:
+                return
 
     async def _reconcile(self) -> Reconciliation:
         async with self._turn:

@@ -264,6 +264,15 @@ class TestRevival:
         tracker.process_order_update(make_update(S.CANCELED))
         assert recorder.names() == ["Created", "Failure", "Cancelled"]
 
+    def test_of_a_refused_order_known_by_client_id_only(
+        self, tracker: ClientOrderTracker, order: InFlightOrder, recorder: Recorder
+    ) -> None:
+        tracker.process_order_update(make_update(S.FAILED, exchange_order_id=None))
+        tracker.process_order_update(make_update(S.OPEN, exchange_order_id=None))
+        tracker.process_trade_update(make_trade("1", "1", None))
+        tracker.process_order_update(make_update(S.OPEN))
+        assert recorder.names() == ["Failure", "Created", "Filled", "Completed"]
+
     def test_of_a_refused_order(self, tracker: ClientOrderTracker, order: InFlightOrder, recorder: Recorder) -> None:
         tracker.process_order_update(make_update(S.FAILED))
         tracker.process_order_update(make_update(S.OPEN))

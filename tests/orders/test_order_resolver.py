@@ -170,9 +170,9 @@ async def test_a_placement_that_nobody_answered_may_still_wait_to_be_sent(desk: 
     assert order.current_state is S.PENDING_CREATE
     # Its answer gets lost now: what was asked before it was sent says nothing.
     desk.tracker.process_order_update(make_update(S.UNKNOWN, exchange_order_id=None))
-    await desk.time.advance(10)
+    await desk.time.advance(16)
     assert order.current_state is S.UNKNOWN
-    await desk.time.advance(15)
+    await desk.time.advance(5)
     assert order.current_state is S.FAILED
 
 

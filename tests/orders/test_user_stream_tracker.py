@@ -256,6 +256,20 @@ class TestReconnect:
         assert live.recorder.names().count("Filled") == 500
         assert live.recorder.names()[-1] == "Completed"
 
+    async def test_few_fills_take_one_request(self, live: Desk) -> None:
+        before = live.venue.calls.count("fetch_fills")
+        live.venue.fills = [make_trade(str(n), "1", timestamp=NOW) for n in range(49)]
+        await live.stream.poll()
+        assert live.venue.calls.count("fetch_fills") == before + 1
+
+    async def test_a_stream_that_is_lost_again_is_not_reconciled_any_more(self, live: Desk) -> None:
+        live.venue.failing["fetch_open_orders"] = [OFFLINE] * 100
+        await connect(live)
+        await lose(live)
+        calls = len(live.venue.calls)
+        await live.time.advance(600)
+        assert len(live.venue.calls) == calls
+
     async def test_a_failed_fetch_of_fills_is_made_up_for(self, live: Desk) -> None:
         await place(live)
         await live.time.advance(500)
@@ -358,6 +372,13 @@ class TestStartAndStop:
         live.venue.send(make_trade("2", "0.5"))
         assert live.recorder.names() == ["Created", "Filled", "Filled", "Completed"]
 
+    async def test_what_was_queued_before_anything_ran_is_not_lost(self, desk: Desk) -> None:
+        desk.tracker.start_tracking_order(make_order())
+        await desk.stream.start()
+        desk.venue.send(make_trade())
+        await desk.stream.stop()
+        assert desk.recorder.names() == ["Created", "Filled", "Completed"]
+
     def test_a_simulated_venue_needs_no_loop(self) -> None:
         desk = build_desk()
         desk.venue.send(UserStreamStatus(True, NOW))
@@ -380,6 +401,15 @@ class TestPolling:
         assert live.stream.poll_interval == 120
         await lose(live)
         assert live.stream.poll_interval == 5
+
+    async def test_takes_up_again_what_was_given_up(self, live: Desk) -> None:
+        live.tracker.start_tracking_order(make_order())
+        live.venue.send(make_update(S.PARTIALLY_FILLED, filled=Decimal("0.5")))
+        live.venue.open_orders[PAIR] = [make_update(S.OPEN)]
+        await live.time.advance(60)
+        assert live.stream.status.resolving == ()
+        await live.stream.poll()
+        assert live.stream.status.resolving == ("A",)
 
     async def test_waits_for_the_one_that_runs(self, live: Desk) -> None:
         running = 0

@@ -66,14 +66,8 @@ class VenueLedger:
     balances: Mapping[str, Mapping[str, Balance]]
 
 
-class TestnetClient:
-    """A test exchange by its address.
-
-    Every method opens a connection of its own, so that any event loop may call it. Raises ``NetworkUnavailable`` when
-    the exchange does not answer and ``InvalidInput`` when it refuses.
-    """
-
-    __test__ = False  # the name begins with Test, which pytest would collect
+class _Address:
+    """Where a test exchange is, and asking it something there."""
 
     def __init__(self, url: str, credentials: Credentials) -> None:
         self._url = url
@@ -89,7 +83,32 @@ class TestnetClient:
         """Key and secret of the default account."""
         return self._credentials
 
-    # looking
+    async def _ask(
+        self, method: str, path: str, values: Mapping[str, Any] | None = None, *, query: bool = False
+    ) -> Any:
+        given = {name: value for name, value in (values or {}).items() if value is not None}
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=_TIMEOUT) as session,
+                session.request(
+                    method,
+                    f"{self._url}/testnet/{path}",
+                    params=given if query else None,
+                    data=orjson.dumps(given, default=str) if given and not query else None,
+                ) as response,
+            ):
+                answer = orjson.loads(await response.read())
+                if response.status != 200:
+                    raise InvalidInput(f"the test exchange refused {path}: {answer.get('error')}")
+                return answer
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise NetworkUnavailable(f"the test exchange at {self._url} does not answer: {error!r}") from error
+
+
+class TestnetView(_Address):
+    """Looks inside a test exchange; see ``TestnetClient``."""
+
+    __test__ = False  # the name begins with Test, which pytest would collect
 
     async def status(self) -> dict[str, Any]:
         """Return name, pid, uptime in seconds, symbols, what acts on them, and whether that is frozen."""
@@ -126,7 +145,17 @@ class TestnetClient:
         imbalance = {asset: Decimal(value) for asset, value in answer["imbalance"].items()}
         return VenueLedger(answer["balanced"], imbalance, balances)
 
-    # acting
+    async def faults(self) -> list[dict[str, Any]]:
+        """Return the faults that can still strike."""
+        return await self._ask("GET", "faults")  # type: ignore[no-any-return]
+
+
+class TestnetClient(TestnetView):
+    """Looks inside a test exchange and acts on its market.
+
+    Every method opens a connection of its own, so that any event loop may call it. Raises ``NetworkUnavailable`` when
+    the exchange does not answer and ``InvalidInput`` when it refuses.
+    """
 
     async def create_account(
         self, name: str | None = None, deposits: Mapping[str, Decimal | int | str] | None = None
@@ -185,8 +214,6 @@ class TestnetClient:
         """Change rate limits (see ``start``) and lift all bans."""
         await self._ask("POST", "limits", limits)
 
-    # faults
-
     async def fault(
         self,
         kind: str,
@@ -205,34 +232,9 @@ class TestnetClient:
         body = {"kind": kind, "on": on, "via": via, "count": count, "seconds": seconds, **options}
         return int((await self._ask("POST", "faults", body))["id"])
 
-    async def faults(self) -> list[dict[str, Any]]:
-        """Return the faults that can still strike."""
-        return await self._ask("GET", "faults")  # type: ignore[no-any-return]
-
     async def clear_faults(self, kind: str | None = None) -> None:
         """Switch off the faults of a kind, or all, and set the clock right."""
         await self._ask("DELETE", "faults", {"kind": kind}, query=True)
-
-    async def _ask(
-        self, method: str, path: str, values: Mapping[str, Any] | None = None, *, query: bool = False
-    ) -> Any:
-        given = {name: value for name, value in (values or {}).items() if value is not None}
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=_TIMEOUT) as session,
-                session.request(
-                    method,
-                    f"{self._url}/testnet/{path}",
-                    params=given if query else None,
-                    data=orjson.dumps(given, default=str) if given and not query else None,
-                ) as response,
-            ):
-                answer = orjson.loads(await response.read())
-                if response.status != 200:
-                    raise InvalidInput(f"the test exchange refused {path}: {answer.get('error')}")
-                return answer
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise NetworkUnavailable(f"the test exchange at {self._url} does not answer: {error!r}") from error
 
 
 def _order(entry: dict[str, Any]) -> VenueOrder:

@@ -8,45 +8,42 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import orjson
 from aiohttp import web
 
 from kit.errors import InvalidInput
 from kit.testnet.config import amount, amounts, wire_symbol
-from kit.testnet.faults import Fault
+from kit.testnet.fault_switches import FaultSwitches
 from kit.testnet.filters import NewOrder, VenueReject
-from kit.testnet.ledger import Account
 from kit.testnet.market import Fill, Order
+from kit.testnet.parts import Parts
 from kit.testnet.rate_limits import Limits
 from kit.testnet.symbols import UNITS, Side, units_text
 
-if TYPE_CHECKING:
-    from kit.testnet.server import TestnetServer
-
 Body: TypeAlias = dict[str, Any]
 PARTICIPANT = "participant"
-_BROKEN_FRAME = '{"e":"depthUpdate","s":'
 
 
 class Control:
-    """Answers requests under ``/testnet/`` from a server's parts."""
+    """Answers requests under ``/testnet/`` from an exchange's parts."""
 
-    def __init__(self, server: TestnetServer) -> None:
-        self._server = server
-        self._exchange = server.exchange
-        self._started = server.exchange.clock.monotonic()
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._exchange = parts.exchange
+        self._started = parts.exchange.clock.monotonic()
+        faults = FaultSwitches(parts)
         self._routes: dict[tuple[str, str], Callable[[Body], Any]] = {
             ("GET", "status"): self._status,
             ("GET", "stats"): self._stats,
-            ("GET", "connections"): lambda _: server.sockets.describe(),
+            ("GET", "connections"): lambda _: parts.sockets.describe(),
             ("GET", "ledger"): self._ledger,
             ("GET", "open_orders"): self._open_orders,
             ("GET", "fills"): self._fills,
-            ("GET", "faults"): lambda _: [fault.describe() for fault in self._exchange.faults.active()],
-            ("POST", "faults"): self._add_fault,
-            ("DELETE", "faults"): self._clear_faults,
+            ("GET", "faults"): faults.list,
+            ("POST", "faults"): faults.add,
+            ("DELETE", "faults"): faults.clear,
             ("POST", "accounts"): self._create_account,
             ("POST", "deposit"): self._deposit,
             ("POST", "trade"): self._trade,
@@ -76,20 +73,20 @@ class Control:
     # looking
 
     def _status(self, _: Body) -> Body:
-        server = self._server
+        parts = self._parts
         return {
-            "name": server.config.name,
+            "name": parts.config.name,
             "pid": os.getpid(),
-            "url": server.url,
+            "url": parts.url,
             "uptime": self._exchange.clock.monotonic() - self._started,
-            "symbols": list(server.config.symbols),
-            "activity": server.activities.states,
-            "frozen": server.activities.time.frozen,
+            "symbols": list(parts.config.symbols),
+            "activity": parts.activities.states,
+            "frozen": parts.activities.time.frozen,
             "clock_skew": self._exchange.clock.skew_ms / 1000,
         }
 
     def _stats(self, _: Body) -> Body:
-        exchange, sockets = self._exchange, self._server.sockets
+        exchange, sockets = self._exchange, self._parts.sockets
         return {
             **exchange.counts,
             **sockets.counts,
@@ -97,7 +94,7 @@ class Control:
             "user_sockets": len(sockets.of_kind("user")),
             "rate_limit_refusals": exchange.limiter.refusals,
             "listener_errors": exchange.venue.taps.errors,
-            "depth_updates_skipped": self._server.publishers.skipped_depth,
+            "depth_updates_skipped": self._parts.publishers.skipped_depth,
             "trades": {symbol: market.last_trade_id for symbol, market in exchange.venue.markets.items()},
             "orders": {symbol: market.last_order_id for symbol, market in exchange.venue.markets.items()},
             "faults_struck": exchange.faults.struck,
@@ -146,7 +143,7 @@ class Control:
 
     def _create_account(self, body: Body) -> Body:
         account = self._exchange.create_account(body.get("name"), amounts(body.get("deposits") or {}))
-        return credentials(account)
+        return {"name": account.name, "api_key": account.api_key, "secret": account.secret}
 
     def _deposit(self, body: Body) -> Body:
         account = self._exchange.find_account(body.get("account"))
@@ -183,7 +180,7 @@ class Control:
         return cancelled
 
     def _flow(self, body: Body) -> Body:
-        activities = self._server.activities
+        activities = self._parts.activities
         if "frozen" in body:
             (activities.freeze if body["frozen"] else activities.thaw)()
         if body.get("settings"):
@@ -202,58 +199,8 @@ class Control:
         return current | body
 
     def _stop(self, _: Body) -> Body:
-        self._server.stopped.set()
+        self._parts.stopped.set()
         return {}
-
-    # faults
-
-    def _add_fault(self, body: Body) -> Body:
-        options = {key: value for key, value in body.items() if key not in ("kind", "on", "via", "count", "seconds")}
-        fault = self._exchange.faults.add(
-            str(body["kind"]),
-            on=body.get("on"),
-            via=body.get("via"),
-            count=body.get("count"),
-            seconds=body.get("seconds"),
-            options=options,
-        )
-        act = self._actions().get(fault.kind)
-        if act is not None:
-            fault.hits += act(fault)
-            if fault.until is None and fault.kind != "skew":
-                fault.left = 0  # done at once
-        return fault.describe()
-
-    def _actions(self) -> dict[str, Callable[[Fault], int]]:
-        sockets = self._server.sockets
-        return {
-            "cut_market": lambda _: sockets.cut("market"),
-            "cut_user": lambda _: sockets.cut("user"),
-            "terminate": lambda _: self._server.users.terminate(),
-            "undecodable": self._send_broken_frame,
-            "skew": self._skew,
-        }
-
-    def _send_broken_frame(self, fault: Fault) -> int:
-        targets = self._server.sockets.of_kind("user" if fault.on == "user" else "market")
-        for socket in targets:
-            socket.send(str(fault.options.get("payload", _BROKEN_FRAME)).encode())
-        return len(targets)
-
-    def _skew(self, fault: Fault) -> int:
-        self._exchange.clock.skew(float(fault.options.get("offset", 60.0)), self._exchange.faults.seconds_left(fault))
-        return 1
-
-    def _clear_faults(self, body: Body) -> Body:
-        kind = body.get("kind")
-        if kind in (None, "skew"):
-            self._exchange.clock.skew(0.0)
-        return {"cleared": self._exchange.faults.clear(kind)}
-
-
-def credentials(account: Account) -> Body:
-    """Return an account's name, key and secret."""
-    return {"name": account.name, "api_key": account.api_key, "secret": account.secret}
 
 
 def _json(result: Any, status: int) -> web.Response:

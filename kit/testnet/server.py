@@ -13,22 +13,13 @@ from typing import Any
 
 from aiohttp import web
 
-from kit.testnet.activity import Activities
 from kit.testnet.binance_errors import unknown_operation
-from kit.testnet.binance_market_data import MarketData
 from kit.testnet.binance_rest import RestApi
-from kit.testnet.binance_streams import StreamHub, session_for
-from kit.testnet.binance_trading import Trading
+from kit.testnet.binance_streams import session_for
 from kit.testnet.binance_ws_api import WsApiSession
-from kit.testnet.config import TestnetConfig, symbol_infos
+from kit.testnet.config import TestnetConfig
 from kit.testnet.control import Control
-from kit.testnet.exchange import DEFAULT_ACCOUNT, Exchange
-from kit.testnet.ledger import Account
-from kit.testnet.market_publisher import Publishers
-from kit.testnet.server_clock import ActivityTime, ServerClock
-from kit.testnet.sockets import Sockets
-from kit.testnet.user_streams import UserStreams
-from kit.testnet.venue import Venue
+from kit.testnet.parts import Parts
 
 log = logging.getLogger(__name__)
 
@@ -36,28 +27,13 @@ HOST = "127.0.0.1"
 _KEEP_ALIVE_S = 75.0
 
 
-class TestnetServer:
-    """A test exchange with its sockets, on the running loop.
-
-    ``wall`` and ``monotonic`` tell the time in seconds. ``url`` and ``account`` (the default one) hold after ``start``.
-    """
+class TestnetServer(Parts):
+    """A test exchange with its sockets, on the running loop; ``url`` holds after ``start``."""
 
     __test__ = False  # the name begins with Test, which pytest would collect
 
     def __init__(self, config: TestnetConfig, *, wall: Callable[[], float], monotonic: Callable[[], float]) -> None:
-        self.config = config
-        self.stopped = asyncio.Event()
-        clock = ServerClock(wall, monotonic)
-        self.exchange = Exchange(Venue(symbol_infos(config.symbols), now_ms=clock.now_ms), clock, config.limits)
-        self.account: Account = self.exchange.create_account(DEFAULT_ACCOUNT, config.deposits)
-        self.sockets = Sockets(self.exchange.faults)
-        self.hub = StreamHub((symbol.lower() for symbol in config.symbols), self.exchange.faults)
-        self.publishers = Publishers(self.exchange, self.hub)
-        self.users = UserStreams(self.exchange)
-        self.activities = Activities(self.exchange.venue, self.publishers, config, ActivityTime(monotonic))
-        self.exchange.add(*MarketData(self.exchange, self.publishers.agg_trades).endpoints())
-        self.exchange.add(*Trading(self.exchange).endpoints())
-        self.url = ""
+        super().__init__(config, wall=wall, monotonic=monotonic)
         self._rest = RestApi(self.exchange)
         self._control = Control(self)
         self._runner: web.ServerRunner | None = None

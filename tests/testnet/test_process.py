@@ -281,7 +281,7 @@ def test_by_hand_it_needs_no_parent_and_ends_on_ctrl_c():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--speed", "0"], "must be above zero"),
+        (["--speed", "0"], "finite and above zero"),
         (["--deposit", "BTC"], "ASSET=AMOUNT"),
         (["--symbols", "A/B"], "it lists"),
     ],

@@ -6,7 +6,8 @@
     ├── TryAgain                 the same call may succeed later; nothing happened on the exchange
     │   ├── NetworkUnavailable       the exchange could not be reached; the request was not sent or not accepted
     │   ├── RateLimited              the exchange or our own throttler says: wait (``retry_after`` seconds)
-    │   └── NotReady                 the core, a connector or a book is still starting, stale or stopped
+    │   ├── NotReady                 the core, a connector or a book is still starting, stale or stopped
+    │   └── BookError                an order book is out of step and resyncs (kit.market.book_errors)
     ├── FixInput                 the same call will fail again; change what was asked for
     │   ├── InvalidInput             a value is out of its range or of the wrong kind (also a ValueError)
     │   │   ├── UnknownExchange

@@ -86,7 +86,7 @@ class UserStreamTracker:
         self._router: asyncio.Task[None] | None = None
         self._catching_up: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
-        self._connected = self._reconciled = False
+        self._connected = self._reconciled = self._stopping = False
         self._connections = self._losses = self._rejected = self._reconciliations = 0
         self._last_reconciliation: Reconciliation | None = None
         self._last_error = ""
@@ -144,6 +144,7 @@ class UserStreamTracker:
         """Close the stream and end the tasks; orders stay tracked, and what was queued is processed. Idempotent."""
         if self._router is None:
             return
+        self._stopping = True
         try:
             await self._account.close_user_stream()
         finally:
@@ -154,7 +155,7 @@ class UserStreamTracker:
             while not self._queue.empty():
                 self._process_guarded(self._queue.get_nowait())
             self._router = self._catching_up = None
-            self._connected = self._reconciled = False
+            self._connected = self._reconciled = self._stopping = False
 
     def process(self, message: AccountMessage) -> None:
         """Take in one account message, synchronously."""
@@ -220,7 +221,7 @@ class UserStreamTracker:
         # Without a loop the venue is a simulated one that calls us directly: nothing can have been missed.
         self._reconciled = status.connected and self._router is None
         if not status.connected:
-            if self._router is not None:  # else it was closed on purpose
+            if not self._stopping:
                 self._losses += 1
                 logger.warning("The private stream was lost: %s", status.reason)
             return

@@ -446,3 +446,20 @@ class TestPolling:
         live.tracker.process_order_update(make_update(S.CANCELED))
         await live.stream.poll()
         assert asked[4:] == ["ETH/USDT"]
+
+
+async def test_a_loss_is_told_but_a_close_on_purpose_is_not(live: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    await lose(live)
+    assert "private stream was lost: cut" in caplog.text
+    await connect(live)
+    caplog.clear()
+    close = live.venue.close_user_stream
+
+    async def closing() -> None:
+        live.venue.send(UserStreamStatus(False, NOW, "closed"))
+        await close()
+
+    live.venue.close_user_stream = closing  # type: ignore[method-assign]
+    await live.stream.stop()
+    assert live.stream.status.losses == 1
+    assert caplog.text == ""

@@ -227,6 +227,8 @@ def _recording(base: type, bids_class: type, asks_class: type) -> type:
         base.__init__(self, given, depth)  # type: ignore[misc]
 
     def reset(self: Any, snapshot: Mapping[str, Any] | None = None) -> None:
+        for side in self.sides():
+            getattr(side, "_hashmap", {}).clear()  # ccxt forgets that, and fails on the second snapshot
         base.reset(self, snapshot or {})  # type: ignore[attr-defined]
         self.fresh = True
 
@@ -275,16 +277,16 @@ def _number(value: Any) -> int | None:
     return int(value) if value is not None else None
 
 
-def _inside(frame: Any, key: str) -> Mapping[str, Any]:
+def _inside(frame: Any, key: str) -> dict[str, Any]:
     """Return the object under ``key``, or the first of the list there; empty when there is none."""
-    value = frame.get(key) if isinstance(frame, Mapping) else None
+    value = frame.get(key) if isinstance(frame, dict) else None
     if isinstance(value, list):
         value = value[0] if value else None
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _binance_sequence(frame: Any) -> Sequence | None:
-    body = _inside(frame, "data") or frame
+    body = frame if "u" in frame else _inside(frame, "data")
     return Sequence(_number(body.get("U")), _number(body.get("u")), _number(body.get("pu")))
 
 
@@ -300,8 +302,9 @@ def _okx_sequence(frame: Any) -> Sequence | None:
 
 
 def _kucoin_sequence(frame: Any) -> Sequence | None:
-    data = _inside(frame, "data")
-    return Sequence(_number(data.get("sequenceStart")), _number(data.get("sequenceEnd")), None)
+    data = _inside(frame, "data") or _inside(frame, "d")  # the classic and the unified account's stream
+    first = data.get("sequenceStart", data.get("O"))
+    return Sequence(_number(first), _number(data.get("sequenceEnd", data.get("C"))), None)
 
 
 def _gate_sequence(frame: Any) -> Sequence | None:

@@ -37,7 +37,7 @@ class _LazyPackage(ModuleType):
         dunder = name.startswith("__") and name not in _NAMES_OF_INIT
         if dunder or self.__dict__.get("_executed"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        found = self._find(name)
+        found = None if name in _NAMES_OF_INIT else self._find(name)
         if found is None:
             self._execute()
             return getattr(self, name)

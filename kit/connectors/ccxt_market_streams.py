@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +13,7 @@ from kit.connectors.ccxt_books import BookTap, SequenceReader
 from kit.connectors.ccxt_convert import public_trade
 from kit.connectors.ccxt_errors import scrub
 from kit.connectors.ccxt_guard import close_client
-from kit.connectors.ccxt_pumps import StreamPump
+from kit.connectors.ccxt_pumps import PumpFailure, StreamPump
 from kit.core.clock import TimeSource
 from kit.core.tasks import TaskSupervisor
 from kit.types.market import MarketMessage, StreamLost
@@ -22,6 +23,9 @@ logger = logging.getLogger(__name__)
 _TRADE_IDS_KEPT = 1000
 _LONGEST_SILENCE = 600.0
 _UNWATCH_TIMEOUT = 3.0
+_FAILURES_ALLOWED = 3
+# Exchanges for which ccxt was seen to subscribe a broken book anew over the same connection.
+_RESUBSCRIBES = frozenset({"binance", "binanceus", "binanceusdm", "binancecoinm"})
 
 
 class _PairStreams:
@@ -150,21 +154,24 @@ class MarketStreams:
 
     def _pump(self, kind: str, pair: str) -> StreamPump:
         exchange, name = self._exchange, f"{kind} {pair}"
+        on_failure = functools.partial(self._on_failure, name)
         if kind == "trades":
-            return StreamPump(name, lambda: exchange.watch_trades(pair), self._time, on_failure=self._log(name))
+            return StreamPump(name, lambda: exchange.watch_trades(pair), self._time, on_failure=on_failure)
         return StreamPump(
             name,
             lambda: exchange.watch_order_book(pair),
             self._time,
             on_down=lambda reason: self._book_down(pair, reason),
-            on_failure=self._log(name),
+            on_failure=on_failure,
         )
 
-    def _log(self, name: str) -> Callable[[BaseException], None]:
-        def log(exc: BaseException) -> None:
-            logger.info("%s: stream %s: %s: %s", self._exchange.id, name, type(exc).__name__, scrub(str(exc)))
-
-        return log
+    def _on_failure(self, name: str, failure: PumpFailure) -> None:
+        exchange, error, client = self._exchange, failure.error, failure.client
+        logger.info("%s: stream %s: %s: %s", exchange.id, name, type(error).__name__, scrub(str(error)))
+        stands = client is not None and client.error is None and exchange.clients.get(client.url) is client
+        if stands and (failure.count >= _FAILURES_ALLOWED or exchange.id not in _RESUBSCRIBES):
+            # Subscribed as far as ccxt knows, yet broken: only a new connection certainly begins with a snapshot.
+            client.on_error(exchange.kit_taps.network_error(f"stream {name} broke: {type(error).__name__}"))
 
     def _book_down(self, pair: str, reason: str) -> None:
         self._exchange.orderbooks.pop(pair, None)  # what follows must begin with a snapshot
@@ -181,7 +188,7 @@ class MarketStreams:
                 await exchange.un_watch_order_book(pair)
                 await exchange.un_watch_trades(pair)
         except Exception as exc:  # noqa: BLE001  # the boundary: whatever failed, closing the connection serves as well
-            self._log(f"unwatch {pair}")(exc)
+            logger.info("%s: unwatch %s: %s: %s", exchange.id, pair, type(exc).__name__, scrub(str(exc)))
             return False
         return True
 

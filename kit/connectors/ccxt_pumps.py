@@ -38,11 +38,20 @@ class StreamState:
     since: float = field(default=math.nan)
 
 
+@dataclass(frozen=True, slots=True)
+class PumpFailure:
+    """An error of a stream, the ``count``-th in a row; ``client`` is the connection it ran over, if it had one."""
+
+    error: BaseException
+    count: int
+    client: Any
+
+
 class StreamPump:
     """Keeps one stream up.
 
     ``watch`` is ccxt's call that subscribes and awaits the next update. ``on_up()`` is called when the connection that
-    the stream runs over stands, ``on_down(reason)`` once for every loss, ``on_failure(exc)`` for each error that
+    the stream runs over stands, ``on_down(reason)`` once for every loss, ``on_failure(failure)`` for each error that
     ``watch`` raised, with the task still running.
     """
 
@@ -54,7 +63,7 @@ class StreamPump:
         *,
         on_up: Callable[[], None] | None = None,
         on_down: Callable[[str], None] | None = None,
-        on_failure: Callable[[BaseException], None] | None = None,
+        on_failure: Callable[[PumpFailure], None] | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self.authenticating = False
@@ -77,11 +86,11 @@ class StreamPump:
                 task = asyncio.current_task()
                 if task is not None and task.cancelling():
                     raise
-                self._fail(ConnectionError("the connection was closed"))  # ccxt cancels the waiters of what it closes
                 failures += 1
+                self._fail(ConnectionError("the connection was closed"), failures)  # ccxt cancels its waiters then
             except Exception as exc:  # noqa: BLE001  # the boundary: ccxt's watchers raise errors of every kind
-                self._fail(exc)
                 failures += 1
+                self._fail(exc, failures)
             else:
                 failures = 0
                 self._stands()
@@ -144,12 +153,13 @@ class StreamPump:
         if self._on_up is not None:
             self._on_up()
 
-    def _fail(self, exc: BaseException) -> None:
+    def _fail(self, exc: BaseException, count: int) -> None:
+        failure = PumpFailure(exc, count, self.client)
         self.state.failures += 1
         self.state.last_error = type(exc).__name__
-        self._down(f"{type(exc).__name__}")
+        self._down(type(exc).__name__)
         if self._on_failure is not None:
-            self._on_failure(exc)
+            self._on_failure(failure)
 
     def _down(self, reason: str) -> None:
         was_up, self.state.up, self.client = self.state.up, False, None

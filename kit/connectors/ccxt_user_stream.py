@@ -11,7 +11,7 @@ from kit.connectors.ccxt_convert import balances, client_id_in, order_update, se
 from kit.connectors.ccxt_errors import Fault, scrub
 from kit.connectors.ccxt_guard import close_clients
 from kit.connectors.ccxt_profiles import ClientIdCodec, Profile
-from kit.connectors.ccxt_pumps import StreamPump
+from kit.connectors.ccxt_pumps import PumpFailure, StreamPump
 from kit.core.clock import TimeSource
 from kit.core.tasks import TaskSupervisor
 from kit.errors import AuthenticationFailed, KitError, NotSupported
@@ -212,7 +212,8 @@ class UserStream:
             self.reconnects += 1
             self._emit(UserStreamStatus(False, self._now(), reason))
 
-    def _on_failure(self, exc: BaseException) -> None:
+    def _on_failure(self, failure: PumpFailure) -> None:
+        exc = failure.error
         fault = self._judge(exc)
         logger.info("%s: private stream: %s", self._exchange.id, fault.error)
         if fault.resync_clock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 import orjson
 from aiohttp import web
@@ -138,14 +138,26 @@ async def _spoilt(fault: Fault, request: web.BaseRequest, answer: web.Response) 
 
 def _values(query: str, body: str) -> dict[str, str]:
     """Return the parameters of query and body; the query counts where both have one. Raises -1101 for duplicates."""
+    values = _fields(body) if body else {}
+    return values | _fields(query) if query else values
+
+
+def _fields(text: str) -> dict[str, str]:
+    """Return URL-encoded fields; several times faster than ``urllib`` where nothing is escaped."""
     values: dict[str, str] = {}
-    for part in (body, query):
-        pairs = parse_qsl(part, keep_blank_values=True)
-        parsed = dict(pairs)
-        if len(parsed) != len(pairs):
-            raise ApiError(-1101, "Duplicate values for a parameter detected.")
-        values |= parsed
+    pairs = 0
+    for field in text.split("&"):
+        if field:
+            pairs += 1
+            name, _, value = field.partition("=")
+            values[_plain(name)] = _plain(value)
+    if len(values) != pairs:
+        raise ApiError(-1101, "Duplicate values for a parameter detected.")
     return values
+
+
+def _plain(text: str) -> str:
+    return unquote_plus(text) if "%" in text or "+" in text else text
 
 
 def _response(result: Any, headers: dict[str, str]) -> web.Response:

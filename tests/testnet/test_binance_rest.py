@@ -1,9 +1,12 @@
 from decimal import Decimal
 from itertools import pairwise
-from urllib.parse import urlencode
+from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from kit.testnet.binance_rest import _fields
 from kit.testnet.signing import sign
 from kit.types.ports import Credentials
 from tests.support.testnet_wire import market, serve
@@ -454,6 +457,11 @@ async def test_parameters_may_come_by_query_or_body_and_the_query_counts():
 async def test_duplicate_parameters_are_refused():
     async with serve() as wire:
         assert (await wire.raw("GET", "depth", "symbol=BTCUSDT&symbol=ETHUSDT", {})).code == -1101
+
+
+@given(st.dictionaries(st.text(), st.text(), max_size=6), st.sampled_from([quote, quote_plus]))
+def test_fields_are_read_as_they_were_encoded(values, encode):
+    assert _fields(urlencode(values, quote_via=encode)) == values
 
 
 async def test_accounts_do_not_see_each_other():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from decimal import Decimal
 
 from kit.strategy.market_api import Market
+from kit.types.market import TradeType
 from kit.types.orders import OrderState, OrderType
 
 REMEMBERED_SECONDS = 180.0
@@ -160,6 +162,28 @@ class OwnOrders:
                 self.end(order, OrderState.CANCELED, timestamp)
             else:
                 order.filled_quantity = known.executed_amount_base
+
+    def named(self, order_ids: Iterable[str]) -> list[OwnOrder]:
+        """Return the remembered orders with these ids, in their order."""
+        return [order for order_id in order_ids if (order := self.get(order_id)) is not None]
+
+    def adopt(self, market: Market, trading_pair: str, timestamp: float) -> None:
+        """Take over the open limit orders of a pair that the market tracks and this ledger does not know.
+
+        Their age counts from ``timestamp`` where the market does not know when they were placed.
+        """
+        for order_id, known in market.in_flight_orders.items():
+            if known.trading_pair != trading_pair or not known.is_open or known.price is None or self.get(order_id):
+                continue
+            is_buy = known.trade_type is TradeType.BUY
+            placed = min(known.creation_timestamp or timestamp, timestamp)
+            order = OwnOrder(
+                order_id, market, trading_pair, is_buy, known.price, known.amount, known.order_type, placed
+            )
+            order.filled_quantity = known.executed_amount_base
+            order.exchange_order_id = known.exchange_order_id
+            order.state = OrderState.PARTIALLY_FILLED if order.filled_quantity else OrderState.OPEN
+            self.add(order)
 
     def _revive(self, order: OwnOrder) -> None:
         if self._ended.pop(order.client_order_id, None) is not None:

@@ -163,8 +163,7 @@ def test_own_resting_orders_are_part_of_the_budget(run):
 def test_no_reference_price_withdraws_with_one_warning_and_comes_back(run, caplog):
     b = run(order_refresh_time=30)
     b.til(3)
-    asks = b.market.book.asks
-    b.market.book.asks = {}
+    asks = b.market.book.clear(is_asks=True)
     with caplog.at_level(logging.WARNING):
         b.til(9)
     assert b.prices == ([], [])
@@ -174,7 +173,7 @@ def test_no_reference_price_withdraws_with_one_warning_and_comes_back(run, caplo
     b.market.book.asks = asks
     b.til(10)
     assert b.prices == (["99"], ["101"])
-    b.market.book.bids = {}
+    b.market.book.clear(is_asks=False)
     b.til(12)
     assert len(caplog.records) == 2, "a new loss is told anew"
 
@@ -194,7 +193,7 @@ def test_a_fill_delay_outlasts_a_lost_price(run):
     b = run(order_refresh_time=30, filled_order_delay=10)
     b.til(2)
     b.market.trade(TradeType.SELL, D("98.9"))
-    asks, b.market.book.asks = b.market.book.asks, {}
+    asks = b.market.book.clear(is_asks=True)
     b.til(4)
     b.market.book.asks = asks
     b.til(12)
@@ -245,10 +244,11 @@ def test_the_trail_shows_each_stage(run):
     b.market.balances = {"HBOT": D(0), "ETH": D(5000)}
     b.til(1)
     assert [name for name, _ in b.strategy.trail] == [
-        "base_levels", "budget_constraint", "trading_rules", "filter_takers",
+        "base_levels", "price_band", "moving_price_band", "ping_pong", "order_optimization", "transaction_costs",
+        "inventory_skew", "budget_constraint", "trading_rules", "filter_takers",
     ]  # fmt: skip
-    assert len(b.strategy.trail[0][1].sells) == 1
-    assert len(b.strategy.trail[1][1].sells) == 0
+    assert len(b.strategy.trail[6][1].sells) == 1
+    assert len(b.strategy.trail[7][1].sells) == 0
     assert b.strategy.trail_context.best_ask == D("100.5")
 
 
@@ -304,8 +304,8 @@ def test_parameters_change_while_it_runs(run):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"bid_spread": 1}, "bid_spread = 1 is out of range; allowed: above 0 and below 1"),
-        ({"bid_spread": "-0.1"}, "bid_spread"),
+        ({"bid_spread": 1}, "bid_spread = 1 is out of range; allowed: above -1 and below 1"),
+        ({"bid_spread": "-0.1"}, "bid_spread = -0.1 is not above 0"),
         ({"order_amount": 0}, "order_amount = 0 is out of range; allowed: above 0"),
         ({"order_levels": 100}, "farthest buy order"),
         ({"order_refresh_time": 0}, "order_refresh_time"),

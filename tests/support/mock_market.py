@@ -8,8 +8,8 @@ strictly through it or when, at its tick, the opposite best price has reached it
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 
 from kit.core.pubsub import PubSub
@@ -39,8 +39,8 @@ def quantum(value: Decimal, digits: int = 6) -> Decimal:
     return max(SMALLEST, D(1).scaleb(exponent - digits))
 
 
-def floor_digits(value: Decimal) -> Decimal:
-    step = quantum(value)
+def floor_digits(value: Decimal, digits: int = 6) -> Decimal:
+    step = quantum(value, digits)
     return (value // step) * step
 
 
@@ -51,16 +51,63 @@ class MockOrder:
     amount: Decimal
     price: Decimal
     order_type: OrderType
+    trading_pair: str = "HBOT/ETH"
+    creation_timestamp: float = 0.0
     executed_amount_base: Decimal = Decimal(0)
+    is_open: bool = True
+
+    @property
+    def client_order_id(self) -> str:
+        return self.order_id
+
+    @property
+    def exchange_order_id(self) -> str:
+        return "x" + self.order_id
+
+    @property
+    def trade_type(self) -> TradeType:
+        return TradeType.BUY if self.is_buy else TradeType.SELL
 
 
-@dataclass
+class Side(dict[Decimal, tuple[Decimal, int]]):
+    """Levels as {price: (amount, update id)} of one side; the best price is remembered until a level changes."""
+
+    def __init__(self, best: Callable[[Iterable[Decimal]], Decimal]) -> None:
+        super().__init__()
+        self._pick = best
+        self._best: Decimal | None = None
+
+    @property
+    def best(self) -> Decimal:
+        if self._best is None:
+            self._best = self._pick(self) if self else NAN
+        return self._best
+
+    def __setitem__(self, price: Decimal, level: tuple[Decimal, int]) -> None:
+        super().__setitem__(price, level)
+        self._best = None
+
+    def __delitem__(self, price: Decimal) -> None:
+        super().__delitem__(price)
+        self._best = None
+
+    def walk(self, volume: Decimal) -> Decimal:
+        """The price of the level at which the amounts from the best on add up to ``volume``."""
+        total = D(0)
+        for price in sorted(self, reverse=self._pick is max):
+            total += self[price][0]
+            if total >= volume:
+                return price
+        return NAN
+
+
 class MockBook:
-    """Levels as {price: (amount, update id)}; where levels cross, the older goes, on a tie the bid."""
+    """Where levels cross, the older goes, on a tie the bid."""
 
-    bids: dict[Decimal, tuple[Decimal, int]] = field(default_factory=dict)
-    asks: dict[Decimal, tuple[Decimal, int]] = field(default_factory=dict)
-    update_id: int = 0
+    def __init__(self) -> None:
+        self.bids = Side(max)
+        self.asks = Side(min)
+        self.update_id = 0
 
     @classmethod
     def balanced(cls, mid: Decimal, low: Decimal, high: Decimal, step: Decimal, volume: Decimal) -> MockBook:
@@ -75,11 +122,20 @@ class MockBook:
             price, amount = price + step, amount + volume
         return book
 
+    def clear(self, is_asks: bool) -> Side:
+        """Empty a side and return what it was."""
+        if is_asks:
+            old, self.asks = self.asks, Side(min)
+        else:
+            old, self.bids = self.bids, Side(max)
+        return old
+
     def apply(self, bids: list[tuple[Decimal, Decimal]], asks: list[tuple[Decimal, Decimal]]) -> None:
         self.update_id += 1
         for side, changes in ((self.bids, bids), (self.asks, asks)):
             for price, amount in changes:
-                side.pop(price, None)
+                if price in side:
+                    del side[price]
                 if amount > 0:
                     side[price] = (amount, self.update_id)
         while self.bids and self.asks and self.best_bid >= self.best_ask:
@@ -91,11 +147,11 @@ class MockBook:
 
     @property
     def best_bid(self) -> Decimal:
-        return max(self.bids) if self.bids else NAN
+        return self.bids.best
 
     @property
     def best_ask(self) -> Decimal:
-        return min(self.asks) if self.asks else NAN
+        return self.asks.best
 
 
 class MockMarket(TimeIterator):
@@ -109,6 +165,7 @@ class MockMarket(TimeIterator):
         book: MockBook | None = None,
         fee: tuple[Decimal, Decimal] = (D(0), D(0)),
         rule: TradingRule | None = None,
+        digits: tuple[int, int] = (6, 6),
         name: str = "mock",
     ) -> None:
         super().__init__(name)
@@ -121,7 +178,9 @@ class MockMarket(TimeIterator):
         self.book = book or MockBook.balanced(D(100), D(1), D(200), D(1), D(10))
         self.fee = fee
         self.rule = rule
+        self.price_digits, self.amount_digits = digits
         self.orders: dict[str, MockOrder] = {}
+        self.last_trade_price = NAN
         self.hold_cancels = False
         self.sent_cancels: list[str] = []
         self._ids = itertools.count(1)
@@ -141,8 +200,18 @@ class MockMarket(TimeIterator):
         return price if price.is_nan() else self.quantize_order_price(trading_pair, price)
 
     def get_price_by_type(self, trading_pair: str, price_type: PriceType) -> Decimal:
-        assert price_type is PriceType.MidPrice
-        return self.get_mid_price(trading_pair)
+        if price_type is PriceType.MidPrice:
+            return self.get_mid_price(trading_pair)
+        if price_type is PriceType.LastTrade:
+            return self.last_trade_price
+        assert price_type in (PriceType.BestBid, PriceType.BestAsk)
+        return self.get_price(trading_pair, price_type is PriceType.BestAsk)
+
+    def get_price_for_volume(self, trading_pair: str, is_buy: bool, volume: Decimal) -> Decimal:
+        return (self.book.asks if is_buy else self.book.bids).walk(volume)
+
+    def get_order_price_quantum(self, trading_pair: str, price: Decimal) -> Decimal:
+        return quantum(price, self.price_digits) if self.rule is None else self.rule.min_price_increment
 
     def get_mid_price(self, trading_pair: str) -> Decimal:
         return (self.get_price(trading_pair, True) + self.get_price(trading_pair, False)) / 2
@@ -162,12 +231,12 @@ class MockMarket(TimeIterator):
 
     def quantize_order_price(self, trading_pair: str, price: Decimal) -> Decimal:
         if self.rule is None:
-            return floor_digits(price)
+            return floor_digits(price, self.price_digits)
         return (price // self.rule.min_price_increment) * self.rule.min_price_increment
 
     def quantize_order_amount(self, trading_pair: str, amount: Decimal) -> Decimal:
         if self.rule is None:
-            return floor_digits(amount)
+            return floor_digits(amount, self.amount_digits)
         floored = (amount // self.rule.min_base_amount_increment) * self.rule.min_base_amount_increment
         return floored if floored >= self.rule.min_order_size else D(0)
 
@@ -204,6 +273,8 @@ class MockMarket(TimeIterator):
             self.quantize_order_amount(pair, amount),
             self.quantize_order_price(pair, price),
             order_type,
+            pair,
+            self.current_timestamp,
         )
         self.orders[order.order_id] = order
         self.tell_created(order)
@@ -243,6 +314,7 @@ class MockMarket(TimeIterator):
 
     def trade(self, side: TradeType, price: Decimal) -> None:
         """A public trade by a taker of ``side``."""
+        self.last_trade_price = price
         for order in self._by_priority():
             through = price < order.price if order.is_buy else price > order.price
             if order.is_buy is (side is TradeType.SELL) and through:

@@ -1,0 +1,42 @@
+"""Which resting quotes should go: pure functions over orders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from kit.strategy.market_making_stages import within_tolerance
+from kit.strategy.own_orders import OwnOrder
+from kit.strategy.proposal import Proposal
+
+
+def over_age(orders: Sequence[OwnOrder], now: float, limit: float | None) -> Sequence[OwnOrder]:
+    """Return all orders when one is older than ``limit`` seconds, else none."""
+    if limit is None:
+        return ()
+    born_before = now - limit
+    return orders if any(order.creation_timestamp < born_before for order in orders) else ()
+
+
+def too_near(orders: Sequence[OwnOrder], reference: Decimal, limit: Decimal | None) -> Sequence[OwnOrder]:
+    """Return the orders whose distance from the reference price is below the fraction ``limit`` (formula 10)."""
+    if limit is None:
+        return ()
+    return [
+        order
+        for order in orders
+        if ((reference - order.price) if order.is_buy else (order.price - reference)) / reference < limit
+    ]
+
+
+def may_stay(orders: Sequence[OwnOrder], proposal: Proposal | None, tolerance: Decimal | None) -> bool:
+    """Tell whether resting orders are near enough to what is proposed instead of them (formula 9)."""
+    if proposal is None or tolerance is None:
+        return False
+    if len(orders) != len(proposal.buys) + len(proposal.sells):
+        return False
+    buys = [order.price for order in orders if order.is_buy]
+    sells = [order.price for order in orders if not order.is_buy]
+    return within_tolerance(buys, [entry.price for entry in proposal.buys], tolerance) and within_tolerance(
+        sells, [entry.price for entry in proposal.sells], tolerance
+    )

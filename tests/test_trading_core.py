@@ -276,3 +276,29 @@ async def test_start_needs_a_connection(core, venue):
     await market.close()
     with pytest.raises(NotReady, match="no connection"):
         await core.start()
+
+
+async def test_stop_after_an_interrupted_stop_ends_the_rest(core, venue):
+    market = await connect(core)
+    core.strategy = Quoter(market, PAIR)
+    await core.start()
+    await until(lambda: venue.open)
+    venue.auto = False
+    first = asyncio.create_task(core.stop(timeout=60))
+    await until(lambda: venue.cancelled)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    report = await core.stop()
+    assert report.tasks_left == []
+    assert venue.closed
+    assert core.connectors == {}
+
+
+async def test_stop_reports_what_a_connector_left_that_was_closed_before(venue):
+    core = TradingCore("closed before", tick_size=0.05)
+    market = await connect(core)
+    order_id = market.buy(PAIR, Decimal(1), kit.OrderType.LIMIT, Decimal(99))
+    await until(lambda: venue.open)
+    await market.close()
+    assert (await core.stop()).orders_left == {"binance": [order_id]}

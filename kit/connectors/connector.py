@@ -19,6 +19,7 @@ from kit.core.pubsub import PubSub
 from kit.core.tasks import TaskSupervisor
 from kit.errors import (
     AuthenticationFailed,
+    KitError,
     MissingCredentials,
     NotReady,
     NotSupported,
@@ -86,6 +87,7 @@ class Connector(MarketView, NetworkIterator):
         self._poll_count = -1
         self._polling: asyncio.Task[None] | None = None
         self._trade_taps: dict[str, Any] = {}
+        self._closed = False
         self.trading_refused: str = "" if orders is not None else f"mode {mode!r} places no orders"
         self.balances = Balances()
         self.order_tracker = ClientOrderTracker(self.pubsub, time=time_source.time)
@@ -146,7 +148,8 @@ class Connector(MarketView, NetworkIterator):
         await self.order_book_tracker.stop()
 
     async def close(self) -> None:
-        """End streams, tasks and connections. Orders that are still open on the exchange stay there."""
+        """End streams, tasks and connections, for good. Orders that are still open on the exchange stay there."""
+        self._closed = True
         await NetworkIterator.close(self)
         for untap in self._trade_taps.values():
             untap()
@@ -292,6 +295,8 @@ class Connector(MarketView, NetworkIterator):
             )
         if self.trading_refused:
             raise AuthenticationFailed(f"{self.name} refuses to trade: {self.trading_refused}")
+        if self._closed:
+            raise NotReady(f"{self.name} is closed; add the connector again with: await core.add_connector(…)")
         return self.desk
 
     def buy(
@@ -328,8 +333,11 @@ class Connector(MarketView, NetworkIterator):
         self._trading_desk().cancel(trading_pair, client_order_id)
 
     async def cancel_all(self, timeout: float = 10.0) -> list[CancellationResult]:
-        """Cancel every order in flight; return each with whether the exchange confirmed its end in time."""
-        if self.desk is None:
+        """Cancel every order in flight; return each with whether the exchange confirmed its end in time.
+
+        A connector that trades nothing, or is closed, cancels nothing.
+        """
+        if self.desk is None or self._closed:
             return []
         return await self.affinity.run(self.desk.cancel_all(timeout))
 
@@ -351,15 +359,15 @@ class Connector(MarketView, NetworkIterator):
     async def sweep(self, timeout: float = 10.0) -> list[str]:
         """Cancel every order of this core's tag, also those left from a run that died; return the ids left open.
 
-        Waits for the exchange's word, at most ``timeout`` seconds. Where the exchange cannot be asked any more, the
-        orders still tracked as open are returned.
+        Waits for the exchange's word, at most ``timeout`` seconds. Where the exchange cannot be asked any more, or
+        refuses to answer, the orders still tracked as open are returned.
         """
         deadline = self._time_source.monotonic() + timeout
         await self.cancel_all(timeout)
-        while self.desk is not None and not self.trading_refused:
+        while self.desk is not None and not self.trading_refused and not self._closed:
             try:
                 left = await self.open_orders_on_exchange()
-            except TryAgain as error:
+            except KitError as error:
                 logger.warning("%s: cannot ask for open orders: %s", self.name, error)
                 return list(self.in_flight_orders)
             if not left or self._time_source.monotonic() >= deadline:

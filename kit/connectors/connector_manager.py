@@ -151,10 +151,12 @@ class ConnectorManager:
     async def remove_connector(self, name: str, timeout: float = 10.0) -> list[str]:
         """End a connector: cancel its orders, close its streams; return the ids of orders left open."""
         connector = self.get_connector(name)
-        left = await connector.sweep(timeout)
-        await connector.close()
-        del self._connectors[name], self._configs[name]
-        return left
+        try:
+            return await connector.sweep(timeout)
+        finally:  # also when the caller lost patience: streams and tasks end in any case
+            await connector.close()
+            if self._connectors.get(name) is connector:
+                del self._connectors[name], self._configs[name]
 
     def get_connector(self, name: str) -> Connector:
         """Return a connector by name; raises ``InvalidInput`` naming those there are."""

@@ -17,14 +17,22 @@ from kit.connectors.pairs import normalize_pair
 from kit.core.affinity import LoopAffinity
 from kit.core.clock import TimeSource
 from kit.core.pubsub import PubSub
-from kit.errors import InvalidOrder, OrderNotFound
+from kit.errors import InvalidOrder, KitError, OrderNotFound
 from kit.market.order_book import OrderBook
 from kit.orders.balances import Balances
 from kit.orders.client_order_tracker import ClientOrderTracker
 from kit.orders.in_flight_order import InFlightOrder
 from kit.types.events import Event, MarketEvent
 from kit.types.market import TradeType, TradingRule
-from kit.types.orders import CancelRequest, OrderRequest, OrderState, OrderType, OrderUpdate, TimeInForce
+from kit.types.orders import (
+    CancelFailed,
+    CancelRequest,
+    OrderRequest,
+    OrderState,
+    OrderType,
+    OrderUpdate,
+    TimeInForce,
+)
 from kit.types.ports import OrderPort
 
 logger = logging.getLogger(__name__)
@@ -137,7 +145,20 @@ class OrderDesk:
         )
         self._tracker.start_tracking_order(order)
         self._balances.hold(order, price=None if touch.is_nan() else touch)
-        self._port.submit(request)
+        try:
+            self._port.submit(request)
+        except KitError as error:  # nothing was sent; the caller has the id already, so it hears of it by an event
+            logger.warning("order %s was not sent: %s", request.client_order_id, error)
+            self._tracker.process_order_update(
+                OrderUpdate(
+                    request.trading_pair,
+                    OrderState.FAILED,
+                    self._time_source.time(),
+                    client_order_id=request.client_order_id,
+                    reason=str(error),
+                    error=type(error).__name__,
+                )
+            )
 
     def cancel(self, trading_pair: str, client_order_id: str) -> None:
         """Ask to cancel an order of ours; an order that has ended already is left alone.
@@ -162,7 +183,8 @@ class OrderDesk:
             return
         self._cancel_when_open.discard(order.client_order_id)
         now = self._time_source.time()
-        if now - self._cancel_sent.get(order.client_order_id, float("-inf")) < CANCEL_RESEND_AFTER:
+        waiting = order.current_state is OrderState.PENDING_CANCEL  # else the last cancel, if any, has failed
+        if waiting and now - self._cancel_sent.get(order.client_order_id, float("-inf")) < CANCEL_RESEND_AFTER:
             return
         self._cancel_sent[order.client_order_id] = now
         self._tracker.process_order_update(
@@ -174,7 +196,13 @@ class OrderDesk:
                 exchange_order_id=order.exchange_order_id,
             )
         )
-        self._port.cancel(CancelRequest(order.client_order_id, order.trading_pair, order.exchange_order_id))
+        try:
+            self._port.cancel(CancelRequest(order.client_order_id, order.trading_pair, order.exchange_order_id))
+        except KitError as error:  # as if the exchange could not be reached; other cancels must not fail with it
+            logger.warning("the cancel of order %s was not sent: %s", order.client_order_id, error)
+            self._tracker.process_cancel_failed(
+                CancelFailed(order.client_order_id, order.trading_pair, now, f"not sent: {error}")
+            )
 
     def tick(self) -> None:
         """Send again the cancels that were never answered, and those whose order has become known meanwhile."""

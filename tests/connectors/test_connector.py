@@ -294,3 +294,61 @@ async def test_close_twice_leaves_no_task(venue, supervisor):
     await connector.close()
     await connector.close()
     assert len(supervisor) == 0
+
+
+# the end
+
+
+async def test_a_closed_connector_refuses_orders_and_says_what_is_left(connector, venue):
+    order_id = connector.buy(PAIR, D("1"), OrderType.LIMIT, D("99"))
+    await settle()
+    await connector.close()
+    with pytest.raises(NotReady, match="is closed"):
+        connector.buy(PAIR, D("1"), OrderType.LIMIT, D("99"))
+    with pytest.raises(NotReady, match="is closed"):
+        connector.cancel(PAIR, order_id)
+    assert await connector.cancel_all() == []
+    assert await connector.sweep() == [order_id]
+    assert venue.cancelled == []
+
+
+async def test_sweep_says_what_is_left_when_the_exchange_refuses_to_answer(connector, venue):
+    order_id = connector.buy(PAIR, D("1"), OrderType.LIMIT, D("99"))
+    await settle()
+    venue.auto = False
+
+    async def refuse(trading_pair):
+        raise AuthenticationFailed("the key was revoked")
+
+    venue.fetch_open_orders = refuse
+    assert await connector.sweep(0.01) == [order_id]
+
+
+async def test_an_order_that_the_port_refuses_to_take_fails(connector, venue, heard):
+    def refuse(request):
+        raise NotReady("closing")
+
+    venue.submit = refuse
+    order_id = connector.buy(PAIR, D("1"), OrderType.LIMIT, D("99"))
+    assert names(heard) == ["OrderFailure"]
+    assert heard[0][1].error_type == "NotReady"
+    assert connector.in_flight_orders == {}
+    assert connector.get_available_balance("USDT") == connector.get_balance("USDT")
+    assert connector.order_tracker.fetch_order(order_id).current_state is OrderState.FAILED
+
+
+async def test_a_cancel_that_the_port_refuses_to_take_can_be_asked_for_again(connector, venue, heard):
+    order_id = connector.buy(PAIR, D("1"), OrderType.LIMIT, D("99"))
+    await settle()
+    take = venue.cancel
+
+    def refuse(request):
+        raise NotReady("closing")
+
+    venue.cancel = refuse
+    (result,) = await connector.cancel_all(0.01)
+    assert (result.success, result.state) == (False, OrderState.OPEN)
+    venue.cancel = take
+    connector.cancel(PAIR, order_id)
+    await settle()
+    assert names(heard) == ["BuyOrderCreated", "OrderCancelled"]

@@ -50,6 +50,20 @@ class MarketMakingInputs:
         rule = self.rule
         return Decimal(0) if rule is None else rule.min_price_increment
 
+    def advance(self, params: PureMarketMakingParams, reference: Decimal, timestamp: float) -> None:
+        """Bring what is remembered up to this tick, before the context is gathered for a proposal."""
+        if params.moving_price_band_enabled:
+            self.band.update(timestamp, reference, params)
+        if params.ping_pong_enabled:
+            self.ping_pong.settle()
+
+    def forget(self, params: PureMarketMakingParams | None = None) -> None:
+        """Drop the state of the features that ``params`` switch off; of all of them without ``params``."""
+        if params is None or not params.ping_pong_enabled:
+            self.ping_pong.reset()
+        if params is None or not params.moving_price_band_enabled:
+            self.band.reset()
+
     def context(
         self,
         params: PureMarketMakingParams,
@@ -58,7 +72,10 @@ class MarketMakingInputs:
         orders: Sequence[OwnOrder],
         staying: Collection[str],
     ) -> MarketMakingContext:
-        """Gather; ``orders`` are all active ones, ``staying`` the ids of those that are not going to be replaced."""
+        """Gather, changing nothing.
+
+        ``orders`` are all active ones, ``staying`` the ids of those whose funds are not free for new ones.
+        """
         market, pair = self._market, self._pair
         base_asset, quote_asset = self.assets
         base = base_total = market.get_available_balance(base_asset)
@@ -75,12 +92,6 @@ class MarketMakingInputs:
                 if order.client_order_id not in staying:
                     base += held
         deep_bid, deep_ask = self._depths(params, orders) if params.order_optimization_enabled else (None, None)
-        floor = ceiling = None
-        if params.moving_price_band_enabled:
-            self.band.update(timestamp, reference, params)
-            floor, ceiling = self.band.floor, self.band.ceiling
-        if params.ping_pong_enabled:
-            self.ping_pong.settle()
         return MarketMakingContext(
             timestamp=timestamp,
             trading_pair=pair,
@@ -98,8 +109,8 @@ class MarketMakingInputs:
             best_ask=_or_none(market.get_price(pair, True)),
             deep_bid=deep_bid,
             deep_ask=deep_ask,
-            band_floor=floor,
-            band_ceiling=ceiling,
+            band_floor=self.band.floor,
+            band_ceiling=self.band.ceiling,
             filled_buys=self.ping_pong.filled_buys,
             filled_sells=self.ping_pong.filled_sells,
             maker_fee=market.get_fee(pair, OrderType.LIMIT_MAKER),

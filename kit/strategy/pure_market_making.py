@@ -8,11 +8,13 @@ from decimal import Decimal
 from typing import Any, ClassVar, Final, cast
 
 from kit.strategy.cancel_rules import may_stay, over_age, too_near
+from kit.strategy.explanation import Explanation, explain, verdict
 from kit.strategy.hanging_orders import HangingOrders
 from kit.strategy.market_api import Market
 from kit.strategy.market_making_inputs import MarketMakingInputs
 from kit.strategy.market_making_params import PureMarketMakingParams
 from kit.strategy.market_making_stages import STAGES, MarketMakingContext, Stage
+from kit.strategy.market_making_status import MarketMakingStatus, market_making_status
 from kit.strategy.own_orders import OwnOrder
 from kit.strategy.params import Params as BaseParams
 from kit.strategy.price_sources import PriceSource, as_price_source
@@ -62,7 +64,8 @@ class PureMarketMaking(StrategyBase):
         self._inputs.prices.source = as_price_source(price_source)
         self._timers: Final = RefreshTimers()
         self._hanging: Final = HangingOrders()
-        self._record = TickRecord(self.current_timestamp, self._timers)
+        self._record = TickRecord(self.current_timestamp, self._timers, Outcome.NO_TICK)
+        self._proposed: TickRecord | None = None
         self._missing_price = False
         self._nothing_to_quote = False
         self._looks_back = True
@@ -73,8 +76,11 @@ class PureMarketMaking(StrategyBase):
     def on_start(self, timestamp: float) -> None:
         """Begin with fresh timers: orders may be placed on the first tick."""
         self._timers.reset()
+        self._hanging.release()
+        self._inputs.forget()
+        self._proposed = None
         self._looks_back = True
-        self._record = TickRecord(timestamp, self._timers)
+        self._record = TickRecord(timestamp, self._timers, Outcome.NO_TICK)
         source = self.price_source
         if source is not None and self.clock is not None:
             source.start(self.clock)
@@ -89,10 +95,7 @@ class PureMarketMaking(StrategyBase):
         params = cast("PureMarketMakingParams", new)
         if not params.hanging_orders_enabled:
             self._hanging.release()
-        if not params.ping_pong_enabled:
-            self._inputs.ping_pong.reset()
-        if not params.moving_price_band_enabled:
-            self._inputs.band.reset()
+        self._inputs.forget(params)
 
     def on_tick(self, timestamp: float) -> None:
         """Build, tend what hangs, cancel, place: in this order (§2.2 of the reference's description)."""
@@ -100,7 +103,7 @@ class PureMarketMaking(StrategyBase):
         params = self._applied
         if self._looks_back:
             self._look_back(params)
-        reference = self.reference_price()
+        reference = record.reference = self.reference_price()
         if reference is None:
             self._withdraw_without_price(record)
             return
@@ -177,7 +180,9 @@ class PureMarketMaking(StrategyBase):
     # -- the proposal ----------------------------------------------------------------------------------------------
 
     def _propose(self, reference: Decimal, record: TickRecord) -> Proposal:
+        self._inputs.advance(self._applied, reference, record.timestamp)
         context = record.context = self.context(reference, record.timestamp)
+        self._proposed = record
         proposal = EMPTY
         trail = record.trail
         for stage in self.stages:
@@ -194,6 +199,29 @@ class PureMarketMaking(StrategyBase):
     def trail_context(self) -> MarketMakingContext | None:
         """Return what the stages of the last tick saw; ``None`` where nothing was proposed."""
         return self._record.context
+
+    def _verdict(self) -> str:
+        return verdict(self, self._record, self._proposed, len(self.hanging_orders))
+
+    def explain(self) -> Explanation:
+        """Tell why it quotes what it quotes, or does not: a sentence, and the last proposal stage by stage."""
+        return explain(self._verdict(), self._record, self._proposed)
+
+    @property
+    def status(self) -> MarketMakingStatus:
+        """Return markets, assets, inventory skew and orders as DataFrames that draw themselves."""
+        record = self._record
+        context = None if record.reference is None else self.context(record.reference, record.timestamp)
+        return market_making_status(
+            self._verdict(),
+            self._market,
+            self._pair,
+            self._inputs,
+            context,
+            self.active_orders,
+            self.hanging_orders,
+            record.timestamp,
+        )
 
     def context(self, reference: Decimal, timestamp: float) -> MarketMakingContext:
         """Gather what the stages of this tick may see."""

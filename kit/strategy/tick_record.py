@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from enum import Enum
 
 from kit.strategy.market_making_context import MarketMakingContext, Stage
@@ -23,6 +24,7 @@ class Outcome(Enum):
     QUOTES_REST = "quotes still rest"
     NOTHING_LEFT = "the stages left nothing to quote"
     FAILED = "the tick failed"
+    NO_TICK = "no tick has run yet"
 
 
 class CancelReason(Enum):
@@ -48,17 +50,19 @@ class TickRecord:
         "outcome",
         "placed",
         "problem",
+        "reference",
         "timestamp",
         "trail",
     )
 
-    def __init__(self, timestamp: float, timers: RefreshTimers) -> None:
+    def __init__(self, timestamp: float, timers: RefreshTimers, outcome: Outcome = Outcome.FAILED) -> None:
         self.timestamp = timestamp
         self.create_at = timers.create_at
         self.cancel_at = timers.cancel_at
         self.hold_until = timers.hold_until
-        self.outcome = Outcome.FAILED
+        self.outcome = outcome
         self.problem = ""
+        self.reference: Decimal | None = None
         self.context: MarketMakingContext | None = None
         self.trail: list[tuple[Stage, Proposal]] = []
         self.cancels: list[tuple[CancelReason, int]] = []

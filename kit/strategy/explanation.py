@@ -1,0 +1,141 @@
+"""Why a market maker quotes what it quotes, or does not quote."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from kit.strategy.proposal import EMPTY, Proposal
+from kit.strategy.stage_reasons import change, reason
+from kit.strategy.strategy_base import StrategyBase
+from kit.strategy.tables import Table
+from kit.strategy.tick_record import Outcome, TickRecord, stage_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("step", "buys", "sells", "top_buy", "top_sell", "buy_size", "sell_size", "change", "why")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Explanation:
+    """What ``strategy.explain()`` returns.
+
+    ``verdict`` answers in one sentence whether it quotes and why (not). ``frame`` has one row for each stage of the
+    last proposal (orders of each side after it, nearest prices in quote, summed sizes in base, what it changed and
+    why), then one for each kind of cancel and one for the placing. ``timestamp`` is the last tick, ``proposed_at`` the
+    tick that the stages are from (seconds; NaN and ``None`` before the first).
+    """
+
+    verdict: str
+    timestamp: float
+    proposed_at: float | None
+    table: Table
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Return the steps as a DataFrame."""
+        return self.table.frame
+
+    def __repr__(self) -> str:
+        return f"{self.verdict}\n{self.table.text()}" if self.table.rows else self.verdict
+
+    def _repr_html_(self) -> str:
+        return f"<p><b>{escape(self.verdict)}</b></p>" + (self.table.html() if self.table.rows else "")
+
+
+def explain(headline: str, record: TickRecord, proposed: TickRecord | None) -> Explanation:
+    """Put records into words: of the last tick, and of the last one in which a proposal was built."""
+    rows = [] if proposed is None else _stage_rows(proposed)
+    for cancel, count in record.cancels:
+        rows.append(_step("cancelled", f"{count} orders", cancel.value))
+    rows.append(_step("placed", f"{record.placed} orders" if record.placed else "", record.outcome.value))
+    proposed_at = None if proposed is None else proposed.timestamp
+    when = "" if proposed_at is None else f" of the tick at {proposed_at:.3f}".rstrip("0").rstrip(".")
+    return Explanation(headline, record.timestamp, proposed_at, Table(f"Steps{when}", COLUMNS, tuple(rows)))
+
+
+def _stage_rows(record: TickRecord) -> list[tuple[Any, ...]]:
+    rows = []
+    before = EMPTY
+    for stage, after in record.trail:
+        changed = change(before, after)
+        why = reason(stage, after, record.context) if changed and record.context is not None else ""
+        rows.append((stage_name(stage), *_figures(after), changed, why))
+        before = after
+    return rows
+
+
+def _figures(proposal: Proposal) -> tuple[Any, ...]:
+    buys, sells = proposal.buys, proposal.sells
+    return (
+        len(buys),
+        len(sells),
+        max((entry.price for entry in buys), default=None),
+        min((entry.price for entry in sells), default=None),
+        sum(entry.size for entry in buys),
+        sum(entry.size for entry in sells),
+    )
+
+
+def _step(name: str, changed: str, why: str) -> tuple[Any, ...]:
+    return (name, None, None, None, None, None, None, changed, why)
+
+
+def verdict(strategy: StrategyBase, record: TickRecord, proposed: TickRecord | None, hanging: int) -> str:
+    """Return in one sentence what rests and why there is not more."""
+    buys, sells = len(strategy.active_buys), len(strategy.active_sells)
+    rests = f"{buys} buy and {sells} sell orders rest" + (f", {hanging} of them hanging" if hanging else "")
+    state = f"Quoting: {rests}" if buys + sells > hanging else f"Not quoting{f': {rests}' if hanging else ''}"
+    if strategy.clock is None:
+        return f"{state}. The strategy does not run; start the core."
+    if strategy.paused:
+        said = f": {strategy.pause_reason}" if strategy.pause_reason else ""
+        return f"{state}. The strategy is paused{said}; resume() goes on."
+    if strategy.consecutive_errors and strategy.last_error is not None:
+        return f"{state}. The last tick failed: {strategy.last_error}."
+    one_sided = "" if proposed is None or record.outcome is Outcome.NOTHING_LEFT else missing_side(proposed)
+    return f"{state}. {_sentence(obstacle(record))}.{one_sided}"
+
+
+def missing_side(proposed: TickRecord) -> str:
+    """Return why a proposal has no buys, or no sells, as a sentence; empty where it has both or neither."""
+    if not proposed.trail or proposed.context is None:
+        return ""
+    last = proposed.trail[-1][1]
+    if bool(last.buys) is bool(last.sells):
+        return ""
+    side = "sells" if last.buys else "buys"
+    stage, after = next(entry for entry in proposed.trail if not getattr(entry[1], side))
+    return f" No {side} after {stage_name(stage)}: {reason(stage, after, proposed.context)}."
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def obstacle(record: TickRecord) -> str:
+    """Return in words what kept the last tick from placing orders."""
+    until = f"{max(0.0, record.create_at - record.timestamp):g} s"
+    details = {
+        Outcome.NOT_READY: f"not ready: {record.problem}; the market's status tells what is missing",
+        Outcome.NO_PRICE: f"there is no reference price: {record.problem}",
+        Outcome.RESTING: f"placed orders are due for replacement in {until} (order_refresh_time)",
+        Outcome.PAUSE_AFTER_FILL: f"an order was filled; the pause (filled_order_delay) ends in {until}",
+        Outcome.JUST_DUE: "placing is due from the next tick on",
+        Outcome.CANCELS_UNCONFIRMED: (
+            "the exchange has not confirmed every cancel yet (should_wait_order_cancel_confirmation)"
+        ),
+        Outcome.KEPT: "resting orders are within order_refresh_tolerance of what would be placed",
+        Outcome.QUOTES_REST: "quotes still rest",
+        Outcome.NOTHING_LEFT: f"nothing is left to quote after {record.emptied_by}",
+        Outcome.FAILED: "the tick failed",
+        Outcome.NO_TICK: "no tick has run yet",
+        Outcome.PLACED: f"the last tick placed {record.placed} orders",
+    }
+    said = details[record.outcome]
+    if record.outcome is Outcome.NOTHING_LEFT and record.context is not None:
+        stage, after = next((entry for entry in record.trail if entry[1].is_empty), record.trail[-1])
+        said += f": {reason(stage, after, record.context)}"
+    return said

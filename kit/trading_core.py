@@ -51,8 +51,9 @@ class TradingCore:
     """Runs connectors and one strategy on a clock, on the event loop of whoever first awaits it.
 
     ``TradingCore(name)`` hands back the core of that name while it is live (it has connectors or runs), so that a
-    notebook cell can be run again. ``tick_size`` is in seconds. Coroutines may be awaited from any loop; they hop to
-    the core's own.
+    notebook cell can be run again. ``tick_size`` is in seconds. ``tables`` loads pandas while connecting, because its
+    import would stall the loop for seconds when a cell first shows a table; headless runs do without. Coroutines may
+    be awaited from any loop; they hop to the core's own.
     """
 
     _live: ClassVar[dict[str, TradingCore]] = {}
@@ -69,7 +70,14 @@ class TradingCore:
         cls._live[name] = core
         return core
 
-    def __init__(self, name: str = "main", *, tick_size: float = 1.0, time_source: TimeSource = SYSTEM_TIME) -> None:
+    def __init__(
+        self,
+        name: str = "main",
+        *,
+        tick_size: float = 1.0,
+        tables: bool = True,
+        time_source: TimeSource = SYSTEM_TIME,
+    ) -> None:
         if self._initialised:
             if tick_size != self.clock.tick_size:
                 raise InvalidInput(
@@ -79,6 +87,7 @@ class TradingCore:
             return
         self._initialised = True
         self.name = name
+        self._tables = tables
         self._time_source = time_source
         self.clock = Clock(ClockMode.REALTIME, tick_size, time_source=time_source)
         self.supervisor = TaskSupervisor(name)
@@ -141,8 +150,8 @@ class TradingCore:
 
     async def _add_connector(self, exchange_id: str, trading_pairs: Sequence[str], **options: Any) -> Connector:
         async with self._lock:
-            # The tables need pandas, whose import would stall the loop for a second when a cell first shows one.
-            await asyncio.to_thread(importlib.import_module, "pandas")
+            if self._tables:
+                await asyncio.to_thread(importlib.import_module, "pandas")
             before = self.connector_manager.connectors
             connector = await self.connector_manager.add_connector(exchange_id, trading_pairs, **options)
             previous = before.get(connector.name)

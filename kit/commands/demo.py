@@ -110,7 +110,7 @@ async def demo(args: argparse.Namespace, console: Console) -> Summary:
     with console.status("starting the exchange and connecting…"):
         testnet = await Testnet.start(name="demo", **options)
     try:
-        core = TradingCore("demo")
+        core = TradingCore("demo", tables=False)
         try:
             market = await core.add_connector("binance", [PAIR], mode="live", endpoint=testnet)
             core.strategy = _strategy(market)

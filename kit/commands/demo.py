@@ -9,6 +9,7 @@ import json
 import math
 import signal
 import sys
+from collections.abc import Coroutine
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -79,9 +80,9 @@ def run(args: argparse.Namespace) -> int:
     # With --json, standard output belongs to programs; people still see the view.
     console = Console(stderr=args.json)
     try:
-        summary = asyncio.run(_interruptible(demo(args, console)))
+        summary = asyncio.run(_interruptible(demo(args, console), console))
     except (asyncio.CancelledError, KeyboardInterrupt):
-        console.print("interrupted: orders cancelled, processes ended")
+        console.print("interrupted: nothing is left behind")
         return 130
     _print_summary(console, summary)
     if args.json:
@@ -89,14 +90,20 @@ def run(args: argparse.Namespace) -> int:
     return 0 if summary.ok else 1
 
 
-async def _interruptible(coroutine: Any) -> Summary:
-    # asyncio.run cancels its main task on SIGINT; SIGTERM should clean up in the same way.
+async def _interruptible(coroutine: Coroutine[Any, Any, Summary], console: Console) -> Summary:
+    """Run to the end; the first SIGINT or SIGTERM cancels it, and what that cleans up cannot be interrupted again."""
     task = asyncio.ensure_future(coroutine)
-    loop = asyncio.get_running_loop()
-    if sys.platform != "win32":
-        loop.add_signal_handler(signal.SIGTERM, task.cancel)
-    result: Summary = await task
-    return result
+
+    def interrupt() -> None:
+        if not task.cancelling():
+            console.print("interrupted: cancelling orders, ending processes…")
+            task.cancel()
+
+    if sys.platform != "win32":  # there asyncio.run cancels its main task, which is as good for one SIGINT
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, interrupt)
+    return await task
 
 
 async def demo(args: argparse.Namespace, console: Console) -> Summary:

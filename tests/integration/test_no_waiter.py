@@ -1,0 +1,54 @@
+"""Updates reach listeners whether or not anybody waits for them, and bursts lose none."""
+
+import asyncio
+
+import aiohttp
+import orjson
+
+from tests.support.stack import ASK, PAIR, SYMBOL
+
+BURST = 3_000
+WATCHING = ("/user orders", "/user fills", "/user balances")
+
+
+async def test_an_update_that_nobody_awaits_is_delivered(stack):
+    """ccxt tells a watcher of an order only with the next update when nobody was waiting at that moment."""
+    order_id = await stack.rest()
+    pumps = [task for task in asyncio.all_tasks() if task.get_name().endswith(WATCHING)]
+    assert len(pumps) == len(WATCHING)
+    for pump in pumps:
+        pump.cancel()  # from here on nobody awaits anything of ccxt's
+    await asyncio.wait(pumps)
+    (cancelled,) = await stack.testnet.cancel_orders(order_id)
+    assert cancelled.client_order_id == order_id
+    await stack.until(lambda: "OrderCancelled" in stack.events_of(order_id), "the cancel is heard of", 2)
+
+
+async def test_a_single_fill_is_delivered_at_once(stack):
+    order_id = await stack.rest()
+    await stack.hit(stack.order(order_id).amount)
+    await stack.until(lambda: "BuyOrderCompleted" in stack.events_of(order_id), "the fill is heard of", 1)
+    await stack.settled()
+
+
+async def test_a_burst_of_3000_trades_drops_none(stack):
+    """ccxt keeps 1,000 trades, and hands on what is left of a burst."""
+    heard = []
+    stack.market.get_order_book(PAIR).add_trade_listener(lambda trade: heard.append(trade.trade_id))
+    before = (await stack.testnet.stats())["trades"][SYMBOL]
+    body = {"symbol": PAIR, "side": "buy", "amount": "0.00010", "price": str(ASK), "time_in_force": "IOC"}
+    gate = asyncio.Semaphore(50)
+
+    async with aiohttp.ClientSession() as session:
+
+        async def trade() -> None:
+            async with gate, session.post(f"{stack.testnet.url}/testnet/trade", data=orjson.dumps(body)) as response:
+                assert response.status == 200
+
+        await asyncio.gather(*(trade() for _ in range(BURST)))
+    made = (await stack.testnet.stats())["trades"][SYMBOL] - before
+    assert made == BURST
+    await stack.until(lambda: len(heard) >= BURST, "every trade", 20)
+    assert heard == [str(before + 1 + number) for number in range(BURST)]
+    assert stack.told(f"books.{PAIR}.trades") == BURST
+    await stack.settled()

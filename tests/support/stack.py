@@ -160,16 +160,16 @@ class Stack:
 
     # both sides compared
 
-    async def exchange_book(self) -> tuple[int, dict[float, float], dict[float, float]]:
+    async def exchange_book(self, levels: int = 1000) -> tuple[int, dict[float, float], dict[float, float]]:
         address = f"{self.testnet.url}/api/v3/depth?symbol={SYMBOL}&limit=1000"
         async with aiohttp.ClientSession() as session, session.get(address) as response:
             answer = await response.json()
-        sides = ({float(price): float(amount) for price, amount in answer[side]} for side in ("bids", "asks"))
+        sides = ({float(price): float(amount) for price, amount in answer[side][:levels]} for side in ("bids", "asks"))
         return (answer["lastUpdateId"], *sides)
 
-    def kit_book(self) -> tuple[int, dict[float, float], dict[float, float]]:
+    def kit_book(self, levels: int = 1000) -> tuple[int, dict[float, float], dict[float, float]]:
         book = self.market.get_order_book(PAIR)
-        bids, asks = book.depth(100_000)
+        bids, asks = book.depth(levels)
         return book.update_id, dict(bids), dict(asks)
 
     async def exchange_fills(self) -> list[tuple[str, str, Decimal, Decimal]]:
@@ -194,14 +194,17 @@ class Stack:
         balances = self.market.balances
         return {asset: (balances.total(asset), balances.available(asset)) for asset in balances.assets}
 
-    async def settled(self, timeout: float = 15.0) -> None:
-        """Demand that kit has recovered by itself and knows exactly what the exchange knows."""
+    async def settled(self, timeout: float = 15.0, *, levels: int = 1000) -> None:
+        """Demand that kit has recovered by itself and knows exactly what the exchange knows.
+
+        Of the books ``levels`` a side are compared.
+        """
         await self.until(lambda: self.market.ready, f"ready: {self.market.readiness}", timeout)
         await self.until(lambda: not self.user.resolving and not self.user.queued, "no order in doubt", timeout)
         await agree(lambda: self.open_orders, self.exchange_orders, "open orders", timeout)
         await agree(lambda: self.fills, self.exchange_fills, "fills", timeout)
         await agree(self.kit_balances, self.exchange_balances, "balances", timeout)
-        await agree(self.kit_book, self.exchange_book, "books", timeout)
+        await agree(lambda: self.kit_book(levels), lambda: self.exchange_book(levels), "books", timeout)
         self.check_events()
         assert self.market.pubsub.error_count == 0
         assert self.port["sink_errors"] == 0

@@ -1,0 +1,127 @@
+"""A replay without orders of ours: the book that arrives through ccxt is the one rebuilt straight from the files.
+
+Both are compared at every recorded second. What the exchange calls a moment is its update id, and which id belongs to
+which recorded message is found by playing the same files into an engine here; the levels come from the files alone.
+"""
+
+import asyncio
+import os
+from itertools import islice
+
+import kit
+from kit.testnet import Testnet
+from kit.testnet.replay import Replay
+from kit.testnet.venue import Venue
+from kit.types.market import TradeType
+from tests.support.market_recordings import raw_lines, recording
+from tests.support.stack import PAIR, SYMBOL, until
+
+FILES = ("binance_spot_btcusdt_20240808.raw.gz", "binance_spot_btcusdt_20240809.raw.gz")
+SPEED = float(os.environ.get("KIT_TEST_REPLAY_SPEED", "50"))
+CENTS, LOTS = 100, 100_000
+
+
+def levels(rows):
+    """Return a side as whole ticks and lots; an amount finer than a lot counts as one."""
+    return {round(float(price) * CENTS): max(round(float(amount) * LOTS), 1) for price, amount in rows}
+
+
+def straight_from_files(paths):
+    """Yield (second, depth messages applied, bids, asks) at the end of each recorded second, without the kit."""
+    sides, waiting, applied, second = {"b": {}, "a": {}}, [], None, None
+
+    def apply(data):
+        for key, side in sides.items():
+            for price, amount in data[key]:
+                if float(amount):
+                    side.update(levels([(price, amount)]))
+                else:
+                    side.pop(round(float(price) * CENTS), None)
+
+    for path in paths:
+        for local, data in raw_lines(path):
+            if applied is not None and int(local) > second:
+                yield second, applied, dict(sides["b"]), dict(sides["a"])
+                second = int(local)
+            if "lastUpdateId" in data:
+                sides = {"b": levels(data["bids"]), "a": levels(data["asks"])}
+                for update in waiting:
+                    if update["u"] > data["lastUpdateId"]:
+                        apply(update)
+                applied, second = 0, int(local)
+            elif data.get("e") == "depthUpdate" and applied is None:
+                waiting.append(data)
+            elif data.get("e") == "depthUpdate":
+                apply(data)
+                applied += 1
+    yield second, applied, dict(sides["b"]), dict(sides["a"])
+
+
+def recorded_trades(paths):
+    """Yield (price in ticks, lots, whether the taker bought) of each recorded trade after the snapshot."""
+    started = False
+    for path in paths:
+        for _, data in raw_lines(path):
+            started = started or "lastUpdateId" in data
+            if started and data.get("e") == "trade":
+                yield round(float(data["p"]) * CENTS), round(float(data["q"]) * LOTS), not data["m"]
+
+
+def update_ids(paths):
+    """Return the exchange's update id after each depth message of the files, the first one's at index 1."""
+    venue = Venue(now_ms=lambda: 0)
+    ids = [0]
+    replay = Replay(venue, SYMBOL, paths, on_publish=lambda market: ids.append(market.last_update_id))
+    replay.step(float("1e6"))
+    return ids
+
+
+async def play(paths, wanted):
+    """Stream the replay through ccxt; return the book at the wanted update ids, its range, and all trades."""
+    seen, trades = {}, []
+    core = kit.TradingCore("replay")
+    async with await Testnet.start("replay", replay=paths, speed=SPEED, flow=False, symbols=[PAIR]) as testnet:
+        await testnet.freeze_flow()
+        market = await core.add_connector("binance", [PAIR], endpoint=testnet)
+        book = market.get_order_book(PAIR)
+        bids, asks = book.depth(100_000)
+        inside = (min(levels(bids)), max(levels(asks)))
+        began = book.update_id
+
+        def record(_):
+            if book.update_id in wanted:
+                seen[book.update_id] = tuple(levels(side) for side in book.depth(100_000))
+
+        market.order_book_tracker.on_update = record
+        book.add_trade_listener(trades.append)
+        await testnet.resume_flow()
+        while (await testnet.status())["activity"][SYMBOL] == "running":
+            await asyncio.sleep(0.1)
+        await until(lambda: book.update_id == max(wanted), "the last update")
+        status = market.order_book_tracker.status(PAIR)
+        assert (await core.stop()).clean
+    assert (status.snapshots, status.resyncs, status.gaps, status.lost, status.rejected) == (1, 0, 0, 0, 0)
+    tape = [(round(one.price * CENTS), round(one.amount * LOTS), one.side is TradeType.BUY) for one in trades]
+    return began, inside, seen, tape
+
+
+async def test_the_book_through_ccxt_is_the_recorded_one_at_every_second():
+    paths = [recording(name) for name in FILES]
+    ids = update_ids(paths)
+    seconds = [(second, ids[applied], bids, asks) for second, applied, bids, asks in straight_from_files(paths)]
+    began, (low, high), seen, tape = await play(paths, {update_id for _, update_id, _, _ in seconds})
+
+    compared = 0
+    for second, update_id, *recorded in seconds:
+        if update_id <= began:
+            continue
+        for ours, theirs in zip(seen[update_id], recorded, strict=True):
+            mine = {price: lots for price, lots in ours.items() if low <= price <= high}
+            assert mine == {price: lots for price, lots in theirs.items() if low <= price <= high}, second
+            assert len(mine) > 100
+        compared += 1
+    assert compared > 0.9 * len(seconds)
+
+    trades = list(recorded_trades(paths))
+    assert len(tape) > 0.9 * len(trades)
+    assert tape == list(islice(trades, len(trades) - len(tape), None))

@@ -32,7 +32,12 @@ from tests.support.mock_market import MockMarket
 
 D = Decimal
 
-EVERYTHING = {"inventory_skew_enabled": True, "order_optimization_enabled": True, "add_transaction_costs": True}
+EVERYTHING = {
+    "inventory_skew_enabled": True,
+    "inventory_range_multiplier": 20,
+    "order_optimization_enabled": True,
+    "add_transaction_costs": True,
+}
 KINDS: dict[str, dict[str, object]] = {
     "resting": {"order_refresh_time": 1e9},
     "tolerance": {"order_refresh_time": 0.5, "order_refresh_tolerance": "0.01"},
@@ -65,7 +70,7 @@ def yardstick(rounds: int = 1000, repeats: int = 200) -> float:
 
 
 def prepare(kind: str, levels: int) -> tuple[PureMarketMaking, float]:
-    market = MockMarket(fee=(D("0.001"), D("0.001")))
+    market = MockMarket(balances={"HBOT": D(500), "ETH": D(48000)}, fee=(D("0.001"), D("0.001")))
     strategy = PureMarketMaking(
         market,
         bid_spread="0.01",
@@ -73,7 +78,6 @@ def prepare(kind: str, levels: int) -> tuple[PureMarketMaking, float]:
         order_amount="1",
         order_levels=levels,
         order_level_spread="0.001",
-        order_level_amount="0.1",
         max_order_age=1e9,
         **KINDS[kind],
     )

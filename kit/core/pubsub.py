@@ -19,21 +19,20 @@ logger = logging.getLogger(__name__)
 Listener: TypeAlias = Callable[[Any], None]
 ErrorHandler: TypeAlias = Callable[[MarketEvent, Listener, Exception], None]
 
-EVENT_TYPES: Mapping[MarketEvent, type] = MappingProxyType(
-    {
-        MarketEvent.BuyOrderCompleted: events.BuyOrderCompletedEvent,
-        MarketEvent.SellOrderCompleted: events.SellOrderCompletedEvent,
-        MarketEvent.OrderCancelled: events.OrderCancelledEvent,
-        MarketEvent.OrderFilled: events.OrderFilledEvent,
-        MarketEvent.OrderExpired: events.OrderExpiredEvent,
-        MarketEvent.OrderFailure: events.MarketOrderFailureEvent,
-        MarketEvent.BuyOrderCreated: events.BuyOrderCreatedEvent,
-        MarketEvent.SellOrderCreated: events.SellOrderCreatedEvent,
-        MarketEvent.Balance: events.BalanceUpdateEvent,
-        MarketEvent.Trade: events.OrderBookTradeEvent,
-        MarketEvent.ClockLate: events.ClockLateEvent,
-    }
-)
+_EXPECTED: dict[MarketEvent, type] = {
+    MarketEvent.BuyOrderCompleted: events.BuyOrderCompletedEvent,
+    MarketEvent.SellOrderCompleted: events.SellOrderCompletedEvent,
+    MarketEvent.OrderCancelled: events.OrderCancelledEvent,
+    MarketEvent.OrderFilled: events.OrderFilledEvent,
+    MarketEvent.OrderExpired: events.OrderExpiredEvent,
+    MarketEvent.OrderFailure: events.MarketOrderFailureEvent,
+    MarketEvent.BuyOrderCreated: events.BuyOrderCreatedEvent,
+    MarketEvent.SellOrderCreated: events.SellOrderCreatedEvent,
+    MarketEvent.Balance: events.BalanceUpdateEvent,
+    MarketEvent.Trade: events.OrderBookTradeEvent,
+    MarketEvent.ClockLate: events.ClockLateEvent,
+}
+EVENT_TYPES: Mapping[MarketEvent, type] = MappingProxyType(_EXPECTED)
 """The class of event that a tag carries; tags that are missing here carry any value."""
 
 
@@ -53,6 +52,7 @@ class PubSub:
         self._listeners: dict[MarketEvent, tuple[Listener, ...]] = {}
         self._queue: deque[tuple[MarketEvent, Any]] = deque()
         self._delivering = False
+        self._changes = 0
 
     @property
     def error_count(self) -> int:
@@ -71,6 +71,7 @@ class PubSub:
         current = self._listeners.get(tag, ())
         if listener not in current:
             self._listeners[tag] = (*current, listener)
+            self._changes += 1
         pending = [True]
 
         def unsubscribe() -> None:
@@ -85,6 +86,7 @@ class PubSub:
         """Unsubscribe ``listener``; it is not called any more, even by a delivery in progress. Unknown ones pass."""
         current = self._listeners.get(tag, ())
         self._listeners[tag] = tuple(known for known in current if known != listener)
+        self._changes += 1
 
     def listeners(self, tag: MarketEvent) -> tuple[Listener, ...]:
         """Return the listeners of ``tag`` in order of subscription."""
@@ -96,27 +98,28 @@ class PubSub:
         Returns when all were called, except from inside a listener: then the event waits its turn. Raises
         ``InvalidInput`` when the event is not of the class that ``EVENT_TYPES`` names for the tag.
         """
-        _check_tag(tag)
-        expected = EVENT_TYPES.get(tag)
-        if expected is not None and not isinstance(event, expected):
-            raise InvalidInput(
-                f"{tag} carries a {expected.__name__}, got {event!r}: trigger it with the tag of its own kind"
-            )
-        self._queue.append((tag, event))
+        expected = _EXPECTED.get(tag) if type(tag) is MarketEvent else None
+        if expected is None or not isinstance(event, expected):
+            _check_event(tag, event)
         if self._delivering:
+            self._queue.append((tag, event))
             return
+        if self._queue:  # left over where an interrupt broke off a delivery: older events go first
+            self._queue.append((tag, event))
+            tag, event = self._queue.popleft()
         self._delivering = True
         try:
+            self._deliver(tag, event)
             while self._queue:
                 self._deliver(*self._queue.popleft())
         finally:
             self._delivering = False
 
     def _deliver(self, tag: MarketEvent, event: Any) -> None:
-        listeners = self._listeners.get(tag, ())
-        for listener in listeners:
-            current = self._listeners[tag]
-            if current is not listeners and listener not in current:
+        changes = self._changes
+        for listener in self._listeners.get(tag, ()):
+            # Only where somebody came or went meanwhile is there anything to look up again.
+            if changes != self._changes and listener not in self._listeners[tag]:
                 continue
             try:
                 listener(event)
@@ -137,6 +140,15 @@ class PubSub:
 def _check_tag(tag: object) -> None:
     if not isinstance(tag, MarketEvent):
         raise InvalidInput(f"a tag must be a kit MarketEvent such as MarketEvent.OrderFilled, got {tag!r}")
+
+
+def _check_event(tag: object, event: object) -> None:
+    _check_tag(tag)
+    expected = _EXPECTED.get(tag)  # type: ignore[call-overload]
+    if expected is not None and not isinstance(event, expected):
+        raise InvalidInput(
+            f"{tag} carries a {expected.__name__}, got {event!r}: trigger it with the tag of its own kind"
+        )
 
 
 def _check_listener(listener: object) -> None:

@@ -14,8 +14,10 @@ def over_age(orders: Sequence[OwnOrder], now: float, limit: float | None) -> Seq
     """Return all orders when one is older than ``limit`` seconds, else none."""
     if limit is None:
         return ()
-    born_before = now - limit
-    return orders if any(order.creation_timestamp < born_before for order in orders) else ()
+    for order in orders:
+        if now - order.creation_timestamp > limit:
+            return orders
+    return ()
 
 
 def too_near(orders: Sequence[OwnOrder], reference: Decimal, limit: Decimal | None) -> Sequence[OwnOrder]:

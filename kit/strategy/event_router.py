@@ -4,37 +4,43 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from decimal import Decimal
+from typing import Any
 
 from kit.strategy.market_api import Market
 from kit.strategy.own_orders import OwnOrder, OwnOrders
-from kit.types.events import Event, MarketEvent
-from kit.types.orders import OrderState
+from kit.types.events import MarketEvent
+from kit.types.orders import OrderState, TimeInForce
 
 logger = logging.getLogger(__name__)
 
-Observer = Callable[[OwnOrder, Event], None]
-"""Code of the kit that must see every event of an own order, whatever hooks a user's class overrides."""
+Observer = Callable[[OwnOrder, Any], None]
+"""Code of the kit that must see an event of an own order, whatever hooks a user's class overrides."""
 
 
-class _Route(NamedTuple):
-    """What one kind of event does: the hook it calls, and the state it ends an order in."""
+class _Route:
+    """What one kind of event does: the hook it calls, the state it ends an order in, who observes it."""
 
-    hook: str
-    end: OrderState | None = None
-    is_fill: bool = False
+    __slots__ = ("end", "hook", "is_fill", "observers")
+
+    def __init__(self, hook: str, end: OrderState | None = None, is_fill: bool = False) -> None:
+        self.hook = hook
+        self.end = end
+        self.is_fill = is_fill
+        self.observers: tuple[Observer, ...] = ()
 
 
-_ROUTES: dict[MarketEvent, _Route] = {
-    MarketEvent.BuyOrderCreated: _Route("did_create_buy_order"),
-    MarketEvent.SellOrderCreated: _Route("did_create_sell_order"),
-    MarketEvent.OrderFilled: _Route("did_fill_order", is_fill=True),
-    MarketEvent.OrderFailure: _Route("did_fail_order", OrderState.FAILED),
-    MarketEvent.OrderCancelled: _Route("did_cancel_order", OrderState.CANCELED),
-    MarketEvent.OrderExpired: _Route("did_expire_order", OrderState.EXPIRED),
-    MarketEvent.BuyOrderCompleted: _Route("did_complete_buy_order", OrderState.FILLED),
-    MarketEvent.SellOrderCompleted: _Route("did_complete_sell_order", OrderState.FILLED),
-}
+def _routes() -> dict[MarketEvent, _Route]:
+    return {
+        MarketEvent.BuyOrderCreated: _Route("did_create_buy_order"),
+        MarketEvent.SellOrderCreated: _Route("did_create_sell_order"),
+        MarketEvent.OrderFilled: _Route("did_fill_order", is_fill=True),
+        MarketEvent.OrderFailure: _Route("did_fail_order", OrderState.FAILED),
+        MarketEvent.OrderCancelled: _Route("did_cancel_order", OrderState.CANCELED),
+        MarketEvent.OrderExpired: _Route("did_expire_order", OrderState.EXPIRED),
+        MarketEvent.BuyOrderCompleted: _Route("did_complete_buy_order", OrderState.FILLED),
+        MarketEvent.SellOrderCompleted: _Route("did_complete_sell_order", OrderState.FILLED),
+    }
 
 
 class EventRouter:
@@ -53,15 +59,21 @@ class EventRouter:
         self._subscriptions: dict[int, list[Callable[[], None]]] = {}
         self._placing = 0
         self._early: list[tuple[_Route, Any]] = []
-        self.observers: list[Observer] = []
+        self._routes = _routes()
         self.on_error: Callable[[Exception], None] | None = None
+
+    def observe(self, tag: MarketEvent, observer: Observer) -> None:
+        """Call ``observer(order, event)`` on every such event of an own order, before the user's hook."""
+        self._routes[tag].observers += (observer,)
 
     def attach(self, markets: Iterable[Market]) -> None:
         """Subscribe to every order event of the markets; one that is subscribed already stays so."""
         for market in markets:
             if id(market) not in self._subscriptions:
                 add = market.pubsub.add_listener
-                self._subscriptions[id(market)] = [add(tag, self._listener(route)) for tag, route in _ROUTES.items()]
+                self._subscriptions[id(market)] = [
+                    add(tag, self._listener(route)) for tag, route in self._routes.items()
+                ]
 
     def detach(self) -> None:
         """Unsubscribe from everything."""
@@ -72,20 +84,26 @@ class EventRouter:
         self._early.clear()
 
     def _listener(self, route: _Route) -> Callable[[Any], None]:
+        find, deliver = self._orders.get, self._deliver
+
         def listen(event: Any) -> None:
-            order = self._orders.get(event.order_id)
+            order = find(event.order_id)
             if order is not None:
-                self._deliver(route, order, event)
+                deliver(route, order, event)
             elif self._placing:
                 self._early.append((route, event))
 
         return listen
 
-    def place(self, send: Callable[[], str], make_order: Callable[[str], OwnOrder]) -> OwnOrder:
+    def place(
+        self, order: OwnOrder, send: Callable[..., str], price: Decimal | None, time_in_force: TimeInForce
+    ) -> None:
         """Send an order, enter it into the ledger under the id that ``send`` returns, deliver what came meanwhile."""
         self._placing += 1
         try:
-            order = make_order(send())
+            order.client_order_id = send(
+                order.trading_pair, order.quantity, order.order_type, price, time_in_force=time_in_force
+            )
             self._orders.add(order)
         finally:
             self._placing -= 1
@@ -94,11 +112,11 @@ class EventRouter:
                 self._early = []
         if early:
             self._deliver_early(order, early)
-        return order
 
     def _deliver_early(self, order: OwnOrder, early: list[tuple[_Route, Any]]) -> None:
         mine = [entry for entry in early if entry[1].order_id == order.client_order_id]
-        early[:] = [entry for entry in early if entry[1].order_id != order.client_order_id]
+        if len(mine) < len(early):
+            early[:] = [entry for entry in early if entry[1].order_id != order.client_order_id]
         for route, event in mine:
             try:
                 self._deliver(route, order, event)
@@ -114,7 +132,7 @@ class EventRouter:
         else:
             self._orders.opened(order, event.exchange_order_id)
         try:
-            for observer in self.observers:
+            for observer in route.observers:
                 observer(order, event)
             getattr(self._hooks, route.hook)(event)
         except Exception as error:

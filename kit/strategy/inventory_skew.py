@@ -5,7 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import NamedTuple
 
-from kit.strategy.level_stages import configured_levels
 from kit.strategy.market_making_context import MarketMakingContext
 from kit.strategy.market_making_params import PureMarketMakingParams
 
@@ -50,10 +49,7 @@ def _interpolate(x: float, x0: float, x1: float, y0: float, y1: float) -> float:
 
 def total_order_size(params: PureMarketMakingParams) -> Decimal:
     """Return the base amount of all orders of both sides together, as they are set."""
-    if params.order_override is None and params.bid_order_level_spreads is params.ask_order_level_spreads is None:
-        levels = params.order_levels
-        return 2 * (levels * params.order_amount + levels * (levels - 1) // 2 * params.order_level_amount)
-    return sum((size for side in configured_levels(params) for _, size in side), Decimal(0))
+    return sum((level.size for level in (*params.buy_levels, *params.sell_levels)), Decimal(0))
 
 
 def current_skew(context: MarketMakingContext) -> InventorySkew:

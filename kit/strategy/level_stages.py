@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from decimal import Decimal
 
 from kit.strategy.market_making_context import MarketMakingContext
-from kit.strategy.market_making_params import PureMarketMakingParams
-from kit.strategy.proposal import PriceSize, Proposal
+from kit.strategy.market_making_params import LevelSetting
+from kit.strategy.proposal import PriceSize, Proposal, price_size
 
-_ONE = Decimal(1)
+_ZERO = Decimal(0)
 
 
 def base_levels(proposal: Proposal, context: MarketMakingContext) -> Proposal:  # noqa: ARG001 - the first stage begins
@@ -19,67 +18,28 @@ def base_levels(proposal: Proposal, context: MarketMakingContext) -> Proposal:  
     or as listed one by one (split levels), or as ``order_override`` says; prices and sizes are rounded down, and a
     level whose size or price comes out as zero or less is left out.
     """
-    buys, sells = configured_levels(context.params)
     return Proposal(
-        _around(context.buy_reference, -1, buys, context),
-        _around(context.sell_reference, 1, sells, context),
+        _around(context.buy_reference, context.params.buy_levels, context),
+        _around(context.sell_reference, context.params.sell_levels, context),
     )
-
-
-def configured_levels(
-    params: PureMarketMakingParams,
-) -> tuple[list[tuple[Decimal, Decimal]], list[tuple[Decimal, Decimal]]]:
-    """Return the (spread, size) of every buy and of every sell, nearest level first, as they are set."""
-    override = params.order_override
-    if override is not None:
-        buys, sells = (
-            [(entry.spread, entry.amount) for entry in override if entry.side == side] for side in ("buy", "sell")
-        )
-        return buys, sells
-    bid, ask, size, more = params.bid_spread, params.ask_spread, params.order_amount, params.order_level_amount
-    return (
-        _side(params, bid, size, more, params.bid_order_level_spreads, params.bid_order_level_amounts),
-        _side(params, ask, size, more, params.ask_order_level_spreads, params.ask_order_level_amounts),
-    )
-
-
-def _side(
-    params: PureMarketMakingParams,
-    spread: Decimal,
-    size: Decimal,
-    more: Decimal,
-    spreads: tuple[Decimal, ...] | None,
-    amounts: tuple[Decimal, ...] | None,
-) -> list[tuple[Decimal, Decimal]]:
-    if spreads is None:
-        step, levels = params.order_level_spread, range(params.order_levels)
-        return [(spread + level * step, size + level * more) for level in levels]
-    if amounts is None:
-        amounts = tuple(size + level * more for level in range(len(spreads)))
-    return list(zip(spreads, amounts, strict=True))
 
 
 def _around(
-    reference: Decimal | None, sign: int, levels: Iterable[tuple[Decimal, Decimal]], context: MarketMakingContext
+    reference: Decimal | None, levels: tuple[LevelSetting, ...], context: MarketMakingContext
 ) -> tuple[PriceSize, ...]:
     if reference is None:
         return ()
-    quantize_price = context.quantize_price
+    quantize_price, quantize_amount = context.quantize_price, context.quantize_amount
     entries: list[PriceSize] = []
-    wished = amount = None
-    for level, (spread, size) in enumerate(levels):
+    wished, amount = _ZERO, _ZERO
+    for level, (factor, size) in enumerate(levels):
         if size != wished:  # most often all levels have one size
-            wished, amount = size, _quantized(size, context.quantize_amount)
-        if amount is not None:
-            price = quantize_price(reference * (_ONE + spread if sign > 0 else _ONE - spread))
+            wished, amount = size, max(quantize_amount(size), _ZERO)
+        if amount:
+            price = quantize_price(reference * factor)
             if price > 0:
-                entries.append(PriceSize(price, amount, level))
+                entries.append(price_size((price, amount, level)))
     return tuple(entries)
-
-
-def _quantized(size: Decimal, quantize: Callable[[Decimal], Decimal]) -> Decimal | None:
-    amount = quantize(size)
-    return amount if amount > 0 else None
 
 
 def price_band(proposal: Proposal, context: MarketMakingContext) -> Proposal:

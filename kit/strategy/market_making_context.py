@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from kit.strategy.market_making_params import PureMarketMakingParams
 from kit.strategy.proposal import Proposal
@@ -14,8 +13,7 @@ from kit.types.market import TradingRule
 _ZERO = Decimal(0)
 
 
-@dataclass(frozen=True, slots=True)
-class MarketMakingContext:
+class MarketMakingContext(NamedTuple):
     """What the stages of one tick may see. Immutable, prices in quote, amounts in base unless the name says quote.
 
     ``buy_reference`` is the price that spreads are measured from; ``sell_reference`` is the same, but not below the

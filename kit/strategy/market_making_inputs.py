@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence, Set
 from decimal import Decimal
 from functools import partial
 
@@ -21,8 +21,8 @@ class MarketMakingInputs:
     """Asks one market, and what the strategy remembers, for the context of a tick."""
 
     def __init__(self, market: Market, trading_pair: str) -> None:
-        self._market = market
-        self._pair = trading_pair
+        self.market = market
+        self.trading_pair = trading_pair
         self._quantize_price = partial(market.quantize_order_price, trading_pair)
         self._quantize_amount = partial(market.quantize_order_amount, trading_pair)
         # Where the grid depends on the price (significant digits) the market knows it; else the rule does.
@@ -35,15 +35,17 @@ class MarketMakingInputs:
     @property
     def rule(self) -> TradingRule | None:
         """Return the pair's rule."""
-        return self._market.trading_rules.get(self._pair)
+        return self.market.trading_rules.get(self.trading_pair)
 
     @property
     def assets(self) -> tuple[str, str]:
         """Return the names of base and quote."""
-        rule = self.rule
+        return self._assets_by(self.rule)
+
+    def _assets_by(self, rule: TradingRule | None) -> tuple[str, str]:
         if rule is not None:
             return rule.base_asset, rule.quote_asset
-        base, _, quote = self._pair.partition("/")
+        base, _, quote = self.trading_pair.partition("/")
         return base, quote.partition(":")[0]
 
     def _step_of_rule(self, price: Decimal) -> Decimal:  # noqa: ARG002
@@ -70,27 +72,29 @@ class MarketMakingInputs:
         reference: Decimal,
         timestamp: float,
         orders: Sequence[OwnOrder],
-        staying: Collection[str],
+        staying: Set[OwnOrder],
     ) -> MarketMakingContext:
         """Gather, changing nothing.
 
-        ``orders`` are all active ones, ``staying`` the ids of those whose funds are not free for new ones.
+        ``orders`` are all active ones, ``staying`` those whose funds are not free for new ones.
         """
-        market, pair = self._market, self._pair
-        base_asset, quote_asset = self.assets
-        base = base_total = market.get_available_balance(base_asset)
-        quote = quote_total = market.get_available_balance(quote_asset)
+        market, pair = self.market, self.trading_pair
+        rule = self.rule
+        base_asset, quote_asset = self._assets_by(rule)
+        base = base_free = base_total = market.get_available_balance(base_asset)
+        quote = quote_free = quote_total = market.get_available_balance(quote_asset)
         for order in orders:
             held = order.remaining
             if order.is_buy:
                 held *= order.price
                 quote_total += held
-                if order.client_order_id not in staying:
-                    quote += held
+                if staying and order in staying:
+                    quote -= held
             else:
                 base_total += held
-                if order.client_order_id not in staying:
-                    base += held
+                if staying and order in staying:
+                    base -= held
+        base, quote = base + base_total - base_free, quote + quote_total - quote_free
         deep_bid, deep_ask = self._depths(params, orders) if params.order_optimization_enabled else (None, None)
         return MarketMakingContext(
             timestamp=timestamp,
@@ -114,7 +118,7 @@ class MarketMakingInputs:
             filled_buys=self.ping_pong.filled_buys,
             filled_sells=self.ping_pong.filled_sells,
             maker_fee=market.get_fee(pair, OrderType.LIMIT_MAKER),
-            rule=self.rule,
+            rule=rule,
         )
 
     def _depths(
@@ -123,7 +127,7 @@ class MarketMakingInputs:
         # As in the reference the own share is the last order of the side, not their sum.
         bought = next((order.quantity for order in reversed(orders) if order.is_buy), Decimal(0))
         sold = next((order.quantity for order in reversed(orders) if not order.is_buy), Decimal(0))
-        ask, pair = self._market.get_price_for_volume, self._pair
+        ask, pair = self.market.get_price_for_volume, self.trading_pair
         return (
             _or_none(ask(pair, False, params.bid_order_optimization_depth + bought)),
             _or_none(ask(pair, True, params.ask_order_optimization_depth + sold)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from pydantic import field_validator, model_validator
@@ -18,6 +19,13 @@ class OrderOverride(NamedTuple):
     side: Literal["buy", "sell"]
     spread: Decimal
     amount: Decimal
+
+
+class LevelSetting(NamedTuple):
+    """One order as the parameters set it: its price as a factor of the reference price, its size in base."""
+
+    factor: Decimal
+    size: Decimal
 
 
 class PureMarketMakingParams(Params):
@@ -175,6 +183,16 @@ class PureMarketMakingParams(Params):
         60, gt=0, step=1, unit="s", doc="an answer of a callable or URL older than this is no price"
     )
 
+    @cached_property
+    def buy_levels(self) -> tuple[LevelSetting, ...]:
+        """Return every buy order as it is set, nearest level first."""
+        return _levels(self, "buy", self.bid_spread, self.bid_order_level_spreads, self.bid_order_level_amounts)
+
+    @cached_property
+    def sell_levels(self) -> tuple[LevelSetting, ...]:
+        """Return every sell order as it is set, nearest level first."""
+        return _levels(self, "sell", self.ask_spread, self.ask_order_level_spreads, self.ask_order_level_amounts)
+
     @field_validator("order_override", mode="before")
     @classmethod
     def _read_override(cls, value: Any) -> Any:
@@ -193,6 +211,25 @@ class PureMarketMakingParams(Params):
         for problem in (*_wrong_band(self), *_wrong_spreads(self), *_wrong_lists(self)):
             raise ValueError(problem)
         return self
+
+
+def _levels(
+    params: PureMarketMakingParams,
+    side: str,
+    spread: Decimal,
+    spreads: tuple[Decimal, ...] | None,
+    amounts: tuple[Decimal, ...] | None,
+) -> tuple[LevelSetting, ...]:
+    sign = -1 if side == "buy" else 1
+    if params.order_override is not None:
+        return tuple(
+            LevelSetting(1 + sign * entry.spread, entry.amount) for entry in params.order_override if entry.side == side
+        )
+    if spreads is None:
+        spreads = tuple(spread + level * params.order_level_spread for level in range(params.order_levels))
+    if amounts is None:
+        amounts = tuple(params.order_amount + level * params.order_level_amount for level in range(len(spreads)))
+    return tuple(LevelSetting(1 + sign * away, size) for away, size in zip(spreads, amounts, strict=True))
 
 
 def _wrong_band(params: PureMarketMakingParams) -> list[str]:

@@ -61,5 +61,7 @@ def within_tolerance(current: list[Decimal], proposed: list[Decimal], tolerance:
     """
     if len(current) != len(proposed):
         return False
-    pairs = zip(sorted(current), sorted(proposed), strict=True)
-    return all(abs(new - old) <= tolerance * old for old, new in pairs)
+    for old, new in zip(sorted(current), sorted(proposed), strict=True):
+        if old != new and abs(new - old) > tolerance * old:
+            return False
+    return True

@@ -63,8 +63,6 @@ class MarketMakingStatus:
 
 def market_making_status(
     headline: str,
-    market: Market,
-    trading_pair: str,
     inputs: MarketMakingInputs,
     context: MarketMakingContext | None,
     orders: Sequence[OwnOrder],
@@ -72,6 +70,7 @@ def market_making_status(
     now: float,
 ) -> MarketMakingStatus:
     """Take the snapshot; ``context`` is ``None`` where there is no reference price now."""
+    market, trading_pair = inputs.market, inputs.trading_pair
     reference = None if context is None else context.buy_reference
     bid, ask = (market.get_price(trading_pair, is_ask) if market.ready else _NAN for is_ask in (False, True))
     source = inputs.prices.source

@@ -112,7 +112,7 @@ class OrderPlacing(TimeIterator):
         The market rounds both down to its steps. ``level`` is a note of the strategy's own. Raises ``InvalidInput``
         for what the market cannot take and ``NotReady`` while the strategy does not run, before anything is sent.
         """
-        return self._place(True, amount, price, order_type, market, trading_pair, time_in_force, level)
+        return self._place(True, amount, price, order_type, market, trading_pair, time_in_force, level).client_order_id
 
     def sell(
         self,
@@ -126,7 +126,7 @@ class OrderPlacing(TimeIterator):
         level: int | None = None,
     ) -> str:
         """Place a sell order; as ``buy``."""
-        return self._place(False, amount, price, order_type, market, trading_pair, time_in_force, level)
+        return self._place(False, amount, price, order_type, market, trading_pair, time_in_force, level).client_order_id
 
     def _place(
         self,
@@ -138,7 +138,7 @@ class OrderPlacing(TimeIterator):
         trading_pair: str | None,
         time_in_force: TimeInForce,
         level: int | None,
-    ) -> str:
+    ) -> OwnOrder:
         if self.clock is None:
             raise NotReady(f"{self.name} does not run, so it would not hear of its orders; start the core first")
         market = market or self.market
@@ -147,22 +147,16 @@ class OrderPlacing(TimeIterator):
             raise InvalidInput(f"{self.name} does not listen to {market.name}; call add_market(market) first")
         size = amount if type(amount) is Decimal else _exact("amount", amount)
         limit = price if type(price) is Decimal or price is None else _exact("price", price)
-        send = market.buy if is_buy else market.sell
-        order = self._router.place(
-            lambda: send(pair, size, order_type, limit, time_in_force=time_in_force),
-            lambda order_id: OwnOrder(
-                order_id,
-                market,
-                pair,
-                is_buy,
-                _NAN if limit is None else limit,
-                size,
-                order_type,
-                self.current_timestamp,
-                level,
-            ),
+        order = OwnOrder(
+            "", market, pair, is_buy, _NAN if limit is None else limit, size, order_type, self.current_timestamp, level
         )
-        return order.client_order_id
+        self._send(order, time_in_force)
+        return order
+
+    def _send(self, order: OwnOrder, time_in_force: TimeInForce = TimeInForce.GTC) -> None:
+        """Send an order that was checked; the market's answer gives it its id."""
+        price = None if order.price is _NAN else order.price
+        self._router.place(order, order.market.buy if order.is_buy else order.market.sell, price, time_in_force)
 
     def cancel(self, order_id: str) -> bool:
         """Ask to cancel an own order; tell whether a request was sent.
@@ -173,17 +167,20 @@ class OrderPlacing(TimeIterator):
         order = self._orders.get(order_id)
         if order is None:
             raise InvalidInput(f"{order_id!r} is no order of {self.name}; its active orders are in active_orders")
+        return self._ask_to_cancel(order)
+
+    def _ask_to_cancel(self, order: OwnOrder) -> bool:
         asked = order.cancel_requested_at
         now = self.current_timestamp
         if order.ended_at is not None or (asked is not None and now - asked < CANCEL_RETRY_SECONDS):
             return False
-        order.market.cancel(order.trading_pair, order_id)
+        order.market.cancel(order.trading_pair, order.client_order_id)
         order.cancel_requested_at = now
         return True
 
     def cancel_all(self) -> int:
         """Ask to cancel every active order of this strategy; return how many requests were sent."""
-        return sum(self.cancel(order.client_order_id) for order in self.active_orders)
+        return sum(self._ask_to_cancel(order) for order in self.active_orders)
 
 
 def _exact(name: str, value: Any) -> Decimal:

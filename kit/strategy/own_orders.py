@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from decimal import Decimal
 
 from kit.strategy.market_api import Market
@@ -93,12 +92,15 @@ class OwnOrders:
         self._active: dict[str, OwnOrder] = {}
         self._ended: dict[str, OwnOrder] = {}
         self._endings: deque[OwnOrder] = deque()
-        self._views: dict[bool | None, tuple[OwnOrder, ...]] = {}
+        # Rebuilt only after a change: a tick with resting orders reads these several times.
+        self._all: tuple[OwnOrder, ...] | None = ()
+        self._buys: tuple[OwnOrder, ...] | None = ()
+        self._sells: tuple[OwnOrder, ...] | None = ()
 
     def add(self, order: OwnOrder) -> None:
         """Take over a newly placed order."""
         self._active[order.client_order_id] = order
-        self._views.clear()
+        self._all = self._buys = self._sells = None
 
     def get(self, client_order_id: str) -> OwnOrder | None:
         """Return an order, active or ended less than ``REMEMBERED_SECONDS`` ago."""
@@ -107,32 +109,31 @@ class OwnOrders:
     @property
     def active(self) -> tuple[OwnOrder, ...]:
         """Return the orders that rest, or may rest, on the exchange."""
-        return self._view(None)
+        if self._all is None:
+            self._all = tuple(self._active.values())
+        return self._all
 
     @property
     def buys(self) -> tuple[OwnOrder, ...]:
         """Return the active buy orders."""
-        return self._view(True)
+        if self._buys is None:
+            self._buys = tuple([order for order in self._active.values() if order.is_buy])
+        return self._buys
 
     @property
     def sells(self) -> tuple[OwnOrder, ...]:
         """Return the active sell orders."""
-        return self._view(False)
-
-    def _view(self, side: bool | None) -> tuple[OwnOrder, ...]:
-        # Rebuilt only after a change: a tick with resting orders reads these several times.
-        view = self._views.get(side)
-        if view is None:
-            orders = self._active.values()
-            view = tuple(orders) if side is None else tuple(order for order in orders if order.is_buy is side)
-            self._views[side] = view
-        return view
+        if self._sells is None:
+            self._sells = tuple([order for order in self._active.values() if not order.is_buy])
+        return self._sells
 
     def opened(self, order: OwnOrder, exchange_order_id: str | None) -> None:
         """Note that the exchange has the order; one that was given up for failed lives again."""
-        order.exchange_order_id = exchange_order_id or order.exchange_order_id
-        if order.ended_at is None or order.state is OrderState.FAILED:
+        if exchange_order_id:
+            order.exchange_order_id = exchange_order_id
+        if order.ended_at is not None and order.state is OrderState.FAILED:
             self._revive(order)
+        if order.ended_at is None:
             order.state = OrderState.PARTIALLY_FILLED if order.filled_quantity else OrderState.OPEN
 
     def filled(self, order: OwnOrder, amount: Decimal) -> None:
@@ -152,7 +153,7 @@ class OwnOrders:
         order.ended_at = timestamp
         self._ended[order.client_order_id] = order
         self._endings.append(order)
-        self._views.clear()
+        self._all = self._buys = self._sells = None
 
     def reconcile(self, timestamp: float) -> None:
         """Catch up with the markets after a time without events: what is not in flight there any more has ended."""
@@ -162,10 +163,6 @@ class OwnOrders:
                 self.end(order, OrderState.CANCELED, timestamp)
             else:
                 order.filled_quantity = known.executed_amount_base
-
-    def named(self, order_ids: Iterable[str]) -> list[OwnOrder]:
-        """Return the remembered orders with these ids, in their order."""
-        return [order for order_id in order_ids if (order := self.get(order_id)) is not None]
 
     def adopt(self, market: Market, trading_pair: str, timestamp: float) -> None:
         """Take over the open limit orders of a pair that the market tracks and this ledger does not know.

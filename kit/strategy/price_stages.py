@@ -6,7 +6,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from operator import attrgetter
 
 from kit.strategy.market_making_context import MarketMakingContext
-from kit.strategy.proposal import EMPTY, PriceSize, Proposal
+from kit.strategy.proposal import EMPTY, PriceSize, Proposal, price_size
 
 _ONE = Decimal(1)
 _by_price = attrgetter("price")
@@ -59,11 +59,12 @@ def _spaced(
             PriceSize(nearest * (_ONE + sign * spreads[index]) / base, entry.size, entry.level)
             for index, entry in enumerate(entries)
         )
-    step = context.params.order_level_spread
-    return tuple(
-        PriceSize(nearest * (_ONE + sign * step * index), entry.size, entry.level)
-        for index, entry in enumerate(entries)
-    )
+    step, factor = sign * context.params.order_level_spread, _ONE
+    spaced = []
+    for _, size, level in entries:
+        spaced.append(price_size((nearest * factor, size, level)))
+        factor += step
+    return tuple(spaced)
 
 
 def transaction_costs(proposal: Proposal, context: MarketMakingContext) -> Proposal:
@@ -72,6 +73,6 @@ def transaction_costs(proposal: Proposal, context: MarketMakingContext) -> Propo
         return proposal
     quantize, less, more = context.quantize_price, _ONE - context.maker_fee, _ONE + context.maker_fee
     return Proposal(
-        tuple(PriceSize(quantize(price * less), size, level) for price, size, level in proposal.buys),
-        tuple(PriceSize(quantize(price * more), size, level) for price, size, level in proposal.sells),
+        tuple([price_size((quantize(price * less), size, level)) for price, size, level in proposal.buys]),
+        tuple([price_size((quantize(price * more), size, level)) for price, size, level in proposal.sells]),
     )

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from kit.strategy.inventory_skew import current_skew
 from kit.strategy.market_making_context import MarketMakingContext
-from kit.strategy.proposal import PriceSize, Proposal
+from kit.strategy.proposal import PriceSize, Proposal, price_size
 
 _ZERO = Decimal(0)
 _ONE = Decimal(1)
@@ -28,7 +28,7 @@ def inventory_skew(proposal: Proposal, context: MarketMakingContext) -> Proposal
 def _scaled(
     entries: tuple[PriceSize, ...], factor: Decimal, quantize: Callable[[Decimal], Decimal]
 ) -> tuple[PriceSize, ...]:
-    scaled = [PriceSize(price, quantize(size * factor), level) for price, size, level in entries]
+    scaled = [price_size((price, quantize(size * factor), level)) for price, size, level in entries]
     return tuple([entry for entry in scaled if entry.size > 0])
 
 
@@ -38,9 +38,8 @@ def budget_constraint(proposal: Proposal, context: MarketMakingContext) -> Propo
     A buy needs ``size * price * (1 + maker fee)`` of quote, a sell its size of base. The first level that is too dear
     takes what is left, rounded down; those behind it get nothing.
     """
-    buy_cost = _ONE + context.maker_fee
     return Proposal(
-        _affordable(proposal.buys, context.quote_budget, buy_cost, context.quantize_amount),
+        _affordable(proposal.buys, context.quote_budget, _ONE + context.maker_fee, context.quantize_amount),
         _affordable(proposal.sells, context.base_budget, None, context.quantize_amount),
     )
 
@@ -49,15 +48,15 @@ def _affordable(
     entries: tuple[PriceSize, ...], budget: Decimal, cost: Decimal | None, quantize: Callable[[Decimal], Decimal]
 ) -> tuple[PriceSize, ...]:
     """Spend ``budget`` on the entries in order: quote at ``price * cost`` for a unit, or base itself."""
-    for index, entry in enumerate(entries):
-        unit = _ONE if cost is None else entry.price * cost
-        need = entry.size * unit
+    for index, (price, size, _) in enumerate(entries):
+        need = size if cost is None else size * price * cost
         if need <= budget:
             budget -= need
             continue
-        size = quantize(budget / unit) if budget > 0 else _ZERO
+        unit = _ONE if cost is None else price * cost
+        cut = quantize(budget / unit) if budget > 0 else _ZERO
         head = entries[:index]
-        return (*head, entry._replace(size=size)) if size > 0 else head
+        return (*head, entries[index]._replace(size=cut)) if cut > 0 else head
     return entries
 
 
@@ -97,8 +96,8 @@ def filter_takers(proposal: Proposal, context: MarketMakingContext) -> Proposal:
         return proposal
     best_bid, best_ask = context.best_bid, context.best_ask
     buys, sells = proposal.buys, proposal.sells
-    if best_ask is not None and any(entry.price >= best_ask for entry in buys):
+    if best_ask is not None and buys and max([entry.price for entry in buys]) >= best_ask:
         buys = tuple([entry for entry in buys if entry.price < best_ask])
-    if best_bid is not None and any(entry.price <= best_bid for entry in sells):
+    if best_bid is not None and sells and min([entry.price for entry in sells]) <= best_bid:
         sells = tuple([entry for entry in sells if entry.price > best_bid])
     return proposal if buys is proposal.buys and sells is proposal.sells else Proposal(buys, sells)

@@ -28,6 +28,9 @@ class MarketEvent(Enum):
     Trade = 901
     ClockLate = 600
 
+    # Members are singletons. Enum's own hash is a Python call, and every event is looked up by its tag.
+    __hash__ = object.__hash__
+
 
 @dataclass(frozen=True, slots=True)
 class BuyOrderCreatedEvent:

@@ -329,7 +329,8 @@ def test_a_restart_begins_anew(run):
     b = run(order_refresh_time=100)
     b.til(3)
     b.stop()
-    b.market.orders.clear()
+    for order_id in list(b.market.orders):
+        b.market.drop(order_id)
     b.til(1)
     assert len(b.market.orders) == 2
 

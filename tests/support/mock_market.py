@@ -8,9 +8,10 @@ strictly through it or when, at its tick, the opposite best price has reached it
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 
 from kit.core.pubsub import PubSub
 from kit.core.time_iterator import TimeIterator
@@ -31,20 +32,31 @@ NAN = D("NaN")
 SMALLEST = D("0.000001")
 
 
+@cache
+def _steps(adjusted: int, digits: int) -> tuple[Decimal, Decimal, Decimal]:
+    """A power of ten, the step of a value that is exactly this power, and of those between it and the next."""
+    exact, above = (max(SMALLEST, D(1).scaleb(adjusted + more - digits)) for more in (0, 1))
+    return D(1).scaleb(adjusted), exact, above
+
+
 def quantum(value: Decimal, digits: int = 6) -> Decimal:
     """10^(ceil(log10 value) - digits), at least 1e-6."""
     if value <= 0:
         return SMALLEST
-    exponent = value.adjusted() + (0 if value == D(1).scaleb(value.adjusted()) else 1)
-    return max(SMALLEST, D(1).scaleb(exponent - digits))
+    power, exact, above = _steps(value.adjusted(), digits)
+    return exact if value == power else above
 
 
 def floor_digits(value: Decimal, digits: int = 6) -> Decimal:
-    step = quantum(value, digits)
-    return (value // step) * step
+    # quantum() written out: real markets know their step without a call, and this one is timed.
+    if value <= 0:
+        return value // SMALLEST * SMALLEST
+    power, exact, above = _steps(value.adjusted(), digits)
+    step = exact if value == power else above
+    return value // step * step
 
 
-@dataclass
+@dataclass(slots=True, eq=False)
 class MockOrder:
     order_id: str
     is_buy: bool
@@ -70,31 +82,37 @@ class MockOrder:
 
 
 class Side(dict[Decimal, tuple[Decimal, int]]):
-    """Levels as {price: (amount, update id)} of one side; the best price is remembered until a level changes."""
+    """Levels as {price: (amount, update id)} of one side; their order is remembered until a level changes."""
 
-    def __init__(self, best: Callable[[Iterable[Decimal]], Decimal]) -> None:
+    def __init__(self, is_bids: bool) -> None:
         super().__init__()
-        self._pick = best
-        self._best: Decimal | None = None
+        self._is_bids = is_bids
+        self._ladder: list[Decimal] | None = None
+
+    @property
+    def ladder(self) -> list[Decimal]:
+        """The prices, best first."""
+        if self._ladder is None:
+            self._ladder = sorted(self, reverse=self._is_bids)
+        return self._ladder
 
     @property
     def best(self) -> Decimal:
-        if self._best is None:
-            self._best = self._pick(self) if self else NAN
-        return self._best
+        ladder = self.ladder
+        return ladder[0] if ladder else NAN
 
     def __setitem__(self, price: Decimal, level: tuple[Decimal, int]) -> None:
         super().__setitem__(price, level)
-        self._best = None
+        self._ladder = None
 
     def __delitem__(self, price: Decimal) -> None:
         super().__delitem__(price)
-        self._best = None
+        self._ladder = None
 
     def walk(self, volume: Decimal) -> Decimal:
         """The price of the level at which the amounts from the best on add up to ``volume``."""
         total = D(0)
-        for price in sorted(self, reverse=self._pick is max):
+        for price in self.ladder:
             total += self[price][0]
             if total >= volume:
                 return price
@@ -105,8 +123,8 @@ class MockBook:
     """Where levels cross, the older goes, on a tie the bid."""
 
     def __init__(self) -> None:
-        self.bids = Side(max)
-        self.asks = Side(min)
+        self.bids = Side(is_bids=True)
+        self.asks = Side(is_bids=False)
         self.update_id = 0
 
     @classmethod
@@ -125,9 +143,9 @@ class MockBook:
     def clear(self, is_asks: bool) -> Side:
         """Empty a side and return what it was."""
         if is_asks:
-            old, self.asks = self.asks, Side(min)
+            old, self.asks = self.asks, Side(is_bids=False)
         else:
-            old, self.bids = self.bids, Side(max)
+            old, self.bids = self.bids, Side(is_bids=True)
         return old
 
     def apply(self, bids: list[tuple[Decimal, Decimal]], asks: list[tuple[Decimal, Decimal]]) -> None:
@@ -180,6 +198,7 @@ class MockMarket(TimeIterator):
         self.rule = rule
         self.price_digits, self.amount_digits = digits
         self.orders: dict[str, MockOrder] = {}
+        self._held: dict[str, Decimal] | None = None
         self.last_trade_price = NAN
         self.hold_cancels = False
         self.sent_cancels: list[str] = []
@@ -220,11 +239,13 @@ class MockMarket(TimeIterator):
         return self.balances.get(asset, D(0))
 
     def get_available_balance(self, asset: str) -> Decimal:
-        held = D(0)
-        for order in self.orders.values():
-            if asset == (self.quote if order.is_buy else self.base):
-                held += order.amount * order.price if order.is_buy else order.amount
-        return self.get_balance(asset) - held
+        if self._held is None:
+            orders = self.orders.values()
+            self._held = {
+                self.base: sum([order.amount for order in orders if not order.is_buy], D(0)),
+                self.quote: sum([order.amount * order.price for order in orders if order.is_buy], D(0)),
+            }
+        return self.balances[asset] - self._held[asset]
 
     def get_fee(self, trading_pair: str, order_type: OrderType) -> Decimal:
         return self.fee[1] if order_type is OrderType.MARKET else self.fee[0]
@@ -267,18 +288,20 @@ class MockMarket(TimeIterator):
     def _place(self, is_buy: bool, pair: str, amount: Decimal, order_type: OrderType, price: Decimal | None) -> str:
         assert pair == self.pair
         assert price is not None
-        order = MockOrder(
-            f"order-{next(self._ids)}",
-            is_buy,
-            self.quantize_order_amount(pair, amount),
-            self.quantize_order_price(pair, price),
-            order_type,
-            pair,
-            self.current_timestamp,
-        )
+        if self.rule is None:
+            amount, price = floor_digits(amount, self.amount_digits), floor_digits(price, self.price_digits)
+        else:
+            amount, price = self.quantize_order_amount(pair, amount), self.quantize_order_price(pair, price)
+        order = MockOrder(f"order-{next(self._ids)}", is_buy, amount, price, order_type, pair, self.current_timestamp)
         self.orders[order.order_id] = order
+        self._held = None
         self.tell_created(order)
         return order.order_id
+
+    def drop(self, order_id: str) -> MockOrder | None:
+        """Take an order off the market without a word."""
+        self._held = None
+        return self.orders.pop(order_id, None)
 
     def tell_created(self, order: MockOrder) -> None:
         kind = BuyOrderCreatedEvent if order.is_buy else SellOrderCreatedEvent
@@ -297,7 +320,7 @@ class MockMarket(TimeIterator):
             self.confirm_cancel(client_order_id)
 
     def confirm_cancel(self, client_order_id: str) -> None:
-        if self.orders.pop(client_order_id, None) is not None:
+        if self.drop(client_order_id) is not None:
             self.pubsub.trigger_event(
                 MarketEvent.OrderCancelled, OrderCancelledEvent(self.current_timestamp, client_order_id)
             )
@@ -327,13 +350,15 @@ class MockMarket(TimeIterator):
 
     def fill(self, order_id: str) -> None:
         """Fill an order whole at its price, or cancel it where the balance cannot pay."""
-        order = self.orders[order_id]
+        order = self.orders.get(order_id)
+        if order is None:
+            return
         worth = order.amount * order.price
         paid, cost = (self.quote, worth) if order.is_buy else (self.base, order.amount)
         if self.get_balance(paid) < cost:
             self.confirm_cancel(order_id)
             return
-        del self.orders[order_id]
+        self.drop(order_id)
         self.balances[paid] -= cost
         got, gain = (self.base, order.amount) if order.is_buy else (self.quote, worth)
         self.balances[got] = self.get_balance(got) + gain * (1 - self.fee[0])

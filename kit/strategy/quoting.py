@@ -1,0 +1,109 @@
+"""What market makers share: a proposal that runs through stages, and a record of every tick that explains itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+from kit.strategy.explanation import Explanation, explain, verdict
+from kit.strategy.market_api import Market
+from kit.strategy.market_making_context import MarketMakingContext, Stage
+from kit.strategy.own_orders import OwnOrder
+from kit.strategy.params import Params as BaseParams
+from kit.strategy.proposal import EMPTY, PriceSize, Proposal
+from kit.strategy.refresh_timers import RefreshTimers
+from kit.strategy.strategy_base import StrategyBase
+from kit.strategy.tick_record import CancelReason, Outcome, TickRecord, stage_name
+from kit.types.orders import OrderType
+
+
+class QuotingStrategy(StrategyBase):
+    """A strategy that quotes one pair of one market in a cycle of proposing, cancelling and placing.
+
+    ``stages`` make the proposal (see ``kit.strategy.market_making_stages``); a subclass may replace them. ``explain()``
+    tells what came of the last tick and why.
+    """
+
+    stages: ClassVar[Sequence[Stage]] = ()
+
+    def __init__(
+        self,
+        market: Market,
+        trading_pair: str | None = None,
+        *,
+        name: str | None = None,
+        params: BaseParams | Mapping[str, Any] | None = None,
+        **parameters: Any,
+    ) -> None:
+        super().__init__(market, trading_pair, name=name, params=params, **parameters)
+        self._market: Final = market
+        self._pair: Final = self.trading_pair
+        self._timers: Final = RefreshTimers()
+        self._proposed: TickRecord | None = None
+        self._record = TickRecord(self.current_timestamp, self._timers, Outcome.NO_TICK)
+
+    def on_start(self, timestamp: float) -> None:
+        """Begin with fresh timers: orders may be placed on the first tick."""
+        self._timers.reset()
+        self._proposed = None
+        self._record = TickRecord(timestamp, self._timers, Outcome.NO_TICK)
+
+    def on_not_ready(self, timestamp: float) -> None:
+        """Withdraw: a stale book or a silent private stream is nothing to leave orders on."""
+        record = self._record = TickRecord(timestamp, self._timers)
+        record.outcome = Outcome.NOT_READY
+        record.problem = ", ".join(market.name for market in self.markets if not market.ready)
+        self._withdraw(record)
+
+    # -- what the last tick thought --------------------------------------------------------------------------------
+
+    @property
+    def hanging_orders(self) -> tuple[OwnOrder, ...]:
+        """Return the active orders that stay when quotes are replaced."""
+        return ()
+
+    @property
+    def trail(self) -> tuple[tuple[str, Proposal], ...]:
+        """Return what each stage made of the last tick's proposal: (name of the stage, proposal after it)."""
+        return tuple((stage_name(stage), proposal) for stage, proposal in self._record.trail)
+
+    @property
+    def trail_context(self) -> MarketMakingContext | None:
+        """Return what the stages of the last tick saw; ``None`` where nothing was proposed."""
+        return self._record.context
+
+    def explain(self) -> Explanation:
+        """Tell why it quotes what it quotes, or does not: a sentence, and the last proposal stage by stage."""
+        return explain(self._verdict(), self._record, self._proposed)
+
+    def _verdict(self) -> str:
+        return verdict(self, self._record, self._proposed, len(self.hanging_orders))
+
+    # -- for the tick ----------------------------------------------------------------------------------------------
+
+    def _run_stages(self, context: MarketMakingContext, record: TickRecord) -> Proposal:
+        record.context = context
+        self._proposed = record
+        proposal, trail = EMPTY, record.trail
+        for stage in self.stages:
+            proposal = stage(proposal, context)
+            trail.append((stage, proposal))
+        return proposal
+
+    def _cancel(self, orders: Iterable[OwnOrder], reason: CancelReason, record: TickRecord) -> None:
+        sent = sum([self._ask_to_cancel(order) for order in orders])
+        if sent:
+            record.cancels.append((reason, sent))
+
+    def _withdraw(self, record: TickRecord) -> None:
+        if self.active_orders:
+            self._cancel(self.active_orders, CancelReason.WITHDRAWN, record)
+            self._timers.withdrawn(record.timestamp)
+
+    def _quote(self, is_buy: bool, entries: Iterable[PriceSize], order_type: OrderType, placed: list[OwnOrder]) -> None:
+        """Place one side and add the orders to ``placed``; what the market raises ends it."""
+        market, pair, now, send = self._market, self._pair, self.current_timestamp, self._send
+        for price, size, level in entries:
+            order = OwnOrder("", market, pair, is_buy, price, size, order_type, now, level)
+            send(order)
+            placed.append(order)

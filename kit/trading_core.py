@@ -208,6 +208,7 @@ class TradingCore:
         """Stop strategy and clock, cancel every order of this core, close connectors, end every task.
 
         Waits for the exchange's word on each order, at most ``timeout`` seconds in all, and reports what is left.
+        Ending connections that no longer answer takes up to 8 s more.
         """
         return await self._on_own_loop(self._stop(timeout))
 

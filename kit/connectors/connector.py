@@ -17,6 +17,7 @@ from kit.core.clock import SYSTEM_TIME, TimeSource
 from kit.core.network_iterator import NetworkIterator, NetworkStatus
 from kit.core.pubsub import PubSub
 from kit.core.tasks import TaskSupervisor
+from kit.core.waiting import wait_for
 from kit.errors import (
     AuthenticationFailed,
     KitError,
@@ -45,6 +46,9 @@ logger = logging.getLogger(__name__)
 Mode = Literal["data", "paper", "live"]
 
 RULES_INTERVAL: Final = 1800.0
+
+LAST_QUESTION: Final = 1.0
+"""Seconds that the exchange has in any case to say which orders are still open, when all other patience is used up."""
 
 
 class Connector(MarketView, NetworkIterator):
@@ -359,16 +363,17 @@ class Connector(MarketView, NetworkIterator):
     async def sweep(self, timeout: float = 10.0) -> list[str]:
         """Cancel every order of this core's tag, also those left from a run that died; return the ids left open.
 
-        Waits for the exchange's word, at most ``timeout`` seconds. Where the exchange cannot be asked any more, or
-        refuses to answer, the orders still tracked as open are returned.
+        Waits for the exchange's word, at most ``timeout`` seconds and one more for the last question. Where the
+        exchange cannot be asked any more, or refuses to answer, the orders still tracked as open are returned.
         """
         deadline = self._time_source.monotonic() + timeout
         await self.cancel_all(timeout)
         while self.desk is not None and not self.trading_refused and not self._closed:
+            patience = max(deadline - self._time_source.monotonic(), LAST_QUESTION)
             try:
-                left = await self.open_orders_on_exchange()
-            except KitError as error:
-                logger.warning("%s: cannot ask for open orders: %s", self.name, error)
+                left = await wait_for(self.open_orders_on_exchange(), patience, self._time_source)
+            except (KitError, TimeoutError) as error:
+                logger.warning("%s: cannot ask for open orders: %s", self.name, str(error) or "no answer in time")
                 return list(self.in_flight_orders)
             if not left or self._time_source.monotonic() >= deadline:
                 return [update.client_order_id or "" for update in left]

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from kit.connectors import connector as connector_module
 from kit.errors import (
     AuthenticationFailed,
     InvalidInput,
@@ -322,6 +323,19 @@ async def test_sweep_says_what_is_left_when_the_exchange_refuses_to_answer(conne
 
     venue.fetch_open_orders = refuse
     assert await connector.sweep(0.01) == [order_id]
+
+
+async def test_sweep_does_not_wait_for_an_answer_that_does_not_come(connector, venue, monkeypatch):
+    monkeypatch.setattr(connector_module, "LAST_QUESTION", 0.05)
+    order_id = connector.buy(PAIR, D("1"), OrderType.LIMIT, D("99"))
+    await settle()
+    venue.auto = False
+
+    async def hang(trading_pair):
+        await asyncio.Event().wait()
+
+    venue.fetch_open_orders = hang
+    assert await asyncio.wait_for(connector.sweep(0.05), 2) == [order_id]
 
 
 async def test_an_order_that_the_port_refuses_to_take_fails(connector, venue, heard):

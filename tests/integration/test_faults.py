@@ -317,7 +317,43 @@ async def test_clock_skew(stack, offset):
     assert stack.events_of(second) == stack.events_of(third) == ["BuyOrderCreated"]
 
 
-# the end
+# the exchange itself
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no SIGSTOP on this system")
+async def test_exchange_stands_still_for_a_while():
+    async with await Testnet.start("frozen", flow=False) as testnet:
+        await fill_book(testnet)
+        async with connected(testnet) as stack:
+            orders = await three_orders(stack)
+            os.kill(testnet.pid, signal.SIGSTOP)
+            try:
+                placed_meanwhile = stack.buy(INSIDE - 1)
+                stack.market.cancel(PAIR, orders[2])
+                await asyncio.sleep(3)
+            finally:
+                os.kill(testnet.pid, signal.SIGCONT)
+            await stack.hit(AMOUNT, stack.order(orders[0]).price)
+            await stack.until(lambda: stack.order(orders[2]).is_done and stack.events_of(placed_meanwhile), "both ends")
+            await stack.settled(30)
+            assert stack.events_of(orders[0]) == FILLED
+            assert stack.events_of(orders[1]) == ["BuyOrderCreated"]
+            assert stack.events_of(orders[2]) == CANCELLED
+            # It was sent more than the 2.5 s ago for which the exchange may take it, so it was sent again.
+            assert stack.events_of(placed_meanwhile) == ["BuyOrderCreated"]
+
+
+async def test_stop_in_a_black_hole_is_bounded_and_says_what_may_be_left(testnet):
+    async with connected(testnet) as stack:
+        order_id = await stack.rest()
+        await testnet.fault("black_hole", seconds=60)
+        began = time.monotonic()
+        report = await stack.core.stop(timeout=2.0)
+        assert time.monotonic() - began < 12
+        assert report.orders_left == {stack.market.name: [order_id]}
+        assert report.tasks_left == []
+        await testnet.clear_faults()
+        assert [order.client_order_id for order in await testnet.cancel_orders(stack.tag)] == [order_id]
 
 
 async def test_exchange_killed(monkeypatch):

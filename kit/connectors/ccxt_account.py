@@ -28,9 +28,7 @@ class _Parts:
         profile, trade, time_source = session.profile, session.trade, session.time_source
         self.sends = supervisor.child("sends")
         self.finder = OrderFinder(trade, profile, codec, session.translate, session.now)
-        self.courier = Courier(
-            session.limits.throttler, time_source, session.judge, session.resync, profile.limits.orders is not None
-        )
+        self.courier = Courier(session.limits.admit_order, time_source, session.judge, session.resync)
         self.stream = UserStream(
             trade,
             supervisor,

@@ -97,6 +97,7 @@ _BINANCE_RULES = (
     _CodeRule("-2010", _DUPLICATE, "Duplicate order sent"),
     _CodeRule("-4116", _DUPLICATE),
     _CodeRule("-1013", _Row(_REJECTED, errors.InvalidOrder)),  # filters: ccxt spreads them over three classes
+    _CodeRule("-1111", _Row(_REJECTED, errors.InvalidOrder)),  # more digits than the steps allow
     _CodeRule("-2014", _Row(_REJECTED, errors.AuthenticationFailed)),
     _CodeRule("-2015", _Row(_REJECTED, errors.AuthenticationFailed)),  # ccxt calls it DDoSProtection after a good call
     _CodeRule("-1003", _Row(_RETRY, errors.RateLimited)),
@@ -119,7 +120,7 @@ CODES: Mapping[str, tuple[_CodeRule, ...]] = {
 
 _HINTS: Mapping[type[errors.KitError], str] = {
     errors.AuthenticationFailed: "check the API key, its secret, its permissions and its list of allowed addresses",
-    errors.NetworkUnavailable: "nothing is lost; the kit tries again by itself",
+    errors.NetworkUnavailable: "the same may succeed later; streams and orders try again by themselves",
     errors.RateLimited: "too many requests; the kit slows down by itself, other programs may share the limit",
     errors.AmbiguousOutcome: "the request may have taken effect; the kit asks the exchange by client order id",
     errors.UnknownPair: "compare with the pairs in trading_rules",

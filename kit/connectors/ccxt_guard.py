@@ -20,6 +20,7 @@ from kit.connectors.ccxt_books import BookFactory
 from kit.connectors.ccxt_convert import TICK_SIZE, plain, to_decimal
 from kit.connectors.ccxt_errors import ResponseFacts, facts_of, scrub
 from kit.connectors.ccxt_taps import (
+    ANSWER_EXPECTED,
     FLIGHT,
     WATCHER,
     Caches,
@@ -88,12 +89,16 @@ class GuardedRequests:
         return await super().throttle(cost)  # type: ignore[misc]
 
     async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
-        """Note that the request in this context is handed to the network, and send it."""
+        """Note that the request in this context is handed to the network, send it, and check that it was answered."""
         self.kit_stay_inside(url)
         flight = FLIGHT.get()
         if flight is not None:
             flight.sent = True
-        return await super().fetch(url, method, headers, body)  # type: ignore[misc]
+        answer = await super().fetch(url, method, headers, body)  # type: ignore[misc]
+        if ANSWER_EXPECTED.get() and (not isinstance(answer, dict | list) or answer == {}):
+            # ccxt reads a page of HTML as "no orders, no balances": that would be taken for the exchange's word.
+            raise self.kit_taps.network_error(f"an answer without content to {method} {scrub(url)}")
+        return answer
 
     def on_rest_response(self, code: int, reason: str, url: str, method: str, headers: Any, *rest: Any) -> Any:
         """Read what an answer's headers tell about used limits."""

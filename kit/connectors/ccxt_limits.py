@@ -36,19 +36,12 @@ class RequestLimits:
         Raises ``RateLimited`` for a new order that would have to wait more than 5 s.
         """
         capacity = self.throttler.usage[WEIGHT][1]
-        weight, priority = min(self.plan.weigh(cost), capacity), PRIORITY.get()
-        if self.throttler.try_acquire(WEIGHT, priority=priority, weight=weight):
-            return
-        if priority is not Priority.CREATE:
-            await self.throttler.acquire(WEIGHT, priority=priority, weight=weight)
-            return
-        try:
-            async with asyncio.timeout(LONGEST_WAIT):
-                await self.throttler.acquire(WEIGHT, priority=priority, weight=weight)
-        except TimeoutError:
-            raise RateLimited(
-                f"the request limit is used up: a new order waited {LONGEST_WAIT:g} s in vain; quote less often"
-            ) from None
+        await self._pass(WEIGHT, min(self.plan.weigh(cost), capacity))
+
+    async def admit_order(self) -> None:
+        """Wait until a new order may be sent, where the exchange counts orders; raises as ``throttle`` does."""
+        if self.plan.orders is not None:
+            await self._pass(ORDERS, 1)
 
     def on_response(self, headers: Mapping[str, str]) -> None:
         """Take over what an answer's headers say is used."""
@@ -67,6 +60,19 @@ class RequestLimits:
         seconds = _PAUSES[facts.status] if facts.retry_after is None else facts.retry_after
         only_orders = facts.code == _TOO_MANY_ORDERS and self.plan.orders is not None
         self.throttler.pause(seconds, limit_id=ORDERS if only_orders else None)
+
+    async def _pass(self, limit_id: str, weight: int) -> None:
+        priority = PRIORITY.get()
+        if self.throttler.try_acquire(limit_id, priority=priority, weight=weight):
+            return
+        patience = LONGEST_WAIT if priority is Priority.CREATE else None
+        try:
+            async with asyncio.timeout(patience):
+                await self.throttler.acquire(limit_id, priority=priority, weight=weight)
+        except TimeoutError:
+            raise RateLimited(
+                f"the limit of {limit_id} is used up: a new order waited {patience:g} s in vain; quote less often"
+            ) from None
 
     def status(self) -> dict[str, Any]:
         """Return used and allowed units by limit, how many requests wait, and how often the exchange refused."""

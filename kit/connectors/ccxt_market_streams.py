@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 _TRADE_IDS_KEPT = 1000
 _LONGEST_SILENCE = 600.0
+_FIRST_ITEM_SHARE = 1 / 3
 _UNWATCH_TIMEOUT = 3.0
 _FAILURES_ALLOWED = 3
 # Exchanges for which ccxt was seen to subscribe a broken book anew over the same connection.
@@ -110,7 +111,8 @@ class MarketStreams:
         streams = self._pairs.get(symbol)
         if streams is not None:
             streams.book.item()
-            streams.silence = self._silence_after
+            if streams.book.items_since_up > 1:  # more than the snapshot that every new connection begins with
+                streams.silence = self._silence_after
             self.books.on_resolve(book, frame, symbol)
 
     def on_trade(self, item: Mapping[str, Any]) -> None:
@@ -139,7 +141,9 @@ class MarketStreams:
         """Open the connection of each book anew that has been silent for too long."""
         for pair, streams in list(self._pairs.items()):
             age, client = streams.book.age, streams.book.client
-            if age > streams.silence and client is not None:
+            # A stream that never began was not subscribed; waiting for it is pointless.
+            patience = streams.silence if streams.book.items_since_up else streams.silence * _FIRST_ITEM_SHARE
+            if age > patience and client is not None:
                 self.silent += 1
                 streams.silence = min(streams.silence * 2, _LONGEST_SILENCE)
                 reason = f"the book of {pair} was silent for {age:.0f} s"

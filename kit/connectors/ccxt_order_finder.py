@@ -36,7 +36,7 @@ class OrderFinder:
         failure: KitError | None = None
         order = None
         try:
-            with ranked(Priority.QUERY):
+            with ranked(Priority.QUERY, answered=True):
                 order = await self._find(request)
         except Exception as exc:  # noqa: BLE001  # the boundary: foreign errors are translated
             failure = self._translate(exc)

@@ -74,6 +74,7 @@ class StreamPump:
         self._on_up, self._on_down, self._on_failure = on_up, on_down, on_failure
         self._rng = rng or random.Random()
         self._wake = asyncio.Event()
+        self._items_before = 0
 
     async def run(self) -> None:
         """Watch for ever; ends by being cancelled."""
@@ -121,6 +122,11 @@ class StreamPump:
         self.state.last_item = self._time.monotonic()
 
     @property
+    def items_since_up(self) -> int:
+        """Return how many items came since the stream came up."""
+        return self.state.items - self._items_before
+
+    @property
     def age(self) -> float:
         """Return the seconds since the last item, or since the stream came up; NaN while it is down."""
         if not self.state.up:
@@ -150,6 +156,7 @@ class StreamPump:
             return
         self.state.up = True
         self.state.since = self._time.monotonic()
+        self._items_before = self.state.items
         if self._on_up is not None:
             self._on_up()
 

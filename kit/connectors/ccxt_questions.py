@@ -74,7 +74,7 @@ class AccountQuestions:
     async def balances(self) -> dict[str, Balance]:
         """Fetch every balance that is not zero."""
         trade = await self._session.account()
-        structure = await self._session.ask(trade.fetch_balance)
+        structure = await self._session.ask(trade.fetch_balance, answered=True)
         if not isinstance(structure, Mapping) or "total" not in structure:
             raise NetworkUnavailable(f"{self._session.exchange_id}: no balances in the answer; ask again")
         found = balances(structure)
@@ -84,7 +84,7 @@ class AccountQuestions:
         """Fetch all open orders on a pair."""
         session, trade = self._session, await self._session.account()
         session.market(pair)
-        orders = await session.ask(lambda: trade.fetch_open_orders(pair))
+        orders = await session.ask(lambda: trade.fetch_open_orders(pair), answered=True)
         return [order_update(order, now=session.now(), decode_id=self._codec.decode, pair=pair) for order in orders]
 
     async def fills(self, pair: str, since: float) -> list[TradeUpdate]:
@@ -93,10 +93,10 @@ class AccountQuestions:
         session.market(pair)
         if not trade.has.get("fetchMyTrades"):
             raise NotSupported(f"{session.exchange_id}: ccxt cannot list fills of this exchange")
-        page_size, start = session.profile.fills_page, int(since * 1000)
+        page_size, start = session.profile.fills_page, max(int(since * 1000), 1)
         seen: dict[str, Mapping[str, Any]] = {}
         for _ in range(_MOST_PAGES):
-            page = await session.ask(functools.partial(trade.fetch_my_trades, pair, start, page_size))
+            page = await session.ask(functools.partial(trade.fetch_my_trades, pair, start, page_size), answered=True)
             fresh = {str(item["id"]): item for item in page if str(item.get("id")) not in seen}
             seen |= fresh
             if not fresh or (page_size is not None and len(page) < page_size):

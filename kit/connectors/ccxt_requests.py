@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from kit.connectors.ccxt_errors import Fault, SendOutcome
-from kit.connectors.ccxt_profiles import ORDERS
-from kit.connectors.ccxt_taps import FLIGHT, Flight
+from kit.connectors.ccxt_taps import ANSWER_EXPECTED, FLIGHT, Flight
 from kit.core.clock import TimeSource
-from kit.core.throttler import AsyncThrottler, Priority
+from kit.core.throttler import Priority
 from kit.errors import RateLimited
 
 PRIORITY: ContextVar[Priority] = ContextVar("kit_priority", default=Priority.POLL)
@@ -25,13 +24,14 @@ _FIRST_BACKOFF = 0.25
 
 
 @contextlib.contextmanager
-def ranked(priority: Priority) -> Iterator[None]:
-    """Give the requests made inside a rank with the limiter."""
-    token = PRIORITY.set(priority)
+def ranked(priority: Priority, *, answered: bool = False) -> Iterator[None]:
+    """Give the requests made inside a rank with the limiter; ``answered`` takes an answer without content for none."""
+    rank, expected = PRIORITY.set(priority), ANSWER_EXPECTED.set(answered)
     try:
         yield
     finally:
-        PRIORITY.reset(token)
+        PRIORITY.reset(rank)
+        ANSWER_EXPECTED.reset(expected)
 
 
 class Settled(Exception):
@@ -46,15 +46,14 @@ class Settled(Exception):
 class Courier:
     """Carries one request at a time to the exchange, as often as its outcomes allow.
 
-    ``judge(exc, sent)`` tells what a foreign error means; ``resync`` reads the exchange's clock anew;
-    ``counts_orders`` that the exchange limits the number of new orders.
+    ``admit_order`` waits until a new order may be sent; ``judge(exc, sent)`` tells what a foreign error means;
+    ``resync`` reads the exchange's clock anew.
     """
 
-    throttler: AsyncThrottler
+    admit_order: Callable[[], Awaitable[None]]
     time_source: TimeSource
     judge: Callable[[BaseException, bool], Fault]
     resync: Callable[[], Awaitable[None]]
-    counts_orders: bool
     retried: int = 0
 
     async def carry(
@@ -91,8 +90,8 @@ class Courier:
         flight.sent = False
         token = FLIGHT.set(flight)
         try:
-            if is_order and self.counts_orders:
-                await self.throttler.acquire(ORDERS, priority=PRIORITY.get())
+            if is_order:
+                await self.admit_order()
             return await call(), None
         except Exception as exc:  # noqa: BLE001  # the boundary: whatever ccxt raised is judged by the table
             fault = self.judge(exc, flight.sent)

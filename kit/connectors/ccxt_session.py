@@ -128,10 +128,15 @@ class CcxtSession:
             raise UnknownPair(f"{self.exchange_id} has no pair {pair!r} that the kit can trade: {hint}")
         return market
 
-    async def ask(self, call: Callable[[], Awaitable[T]], priority: Priority = Priority.QUERY) -> T:
-        """Ask a question of ccxt's, of a rank; raises the kit's errors only."""
+    async def ask(
+        self, call: Callable[[], Awaitable[T]], priority: Priority = Priority.QUERY, *, answered: bool = False
+    ) -> T:
+        """Ask a question of ccxt's, of a rank; raises the kit's errors only.
+
+        ``answered``: an answer without content (no JSON, or an empty object) is a failure, not an empty list.
+        """
         try:
-            with ranked(priority):
+            with ranked(priority, answered=answered):
                 return await call()
         except Exception as exc:  # noqa: BLE001  # the boundary: foreign errors are translated
             error = self.translate(exc)

@@ -40,6 +40,8 @@ class Watcher(Protocol):
 
 FLIGHT: ContextVar[Flight | None] = ContextVar("kit_flight", default=None)
 """The request that the present task makes; tells afterwards whether it left this process."""
+ANSWER_EXPECTED: ContextVar[bool] = ContextVar("kit_answer_expected", default=False)
+"""Whether an answer that holds nothing (no JSON, or an empty object) is a failure of the request."""
 WATCHER: ContextVar[Watcher | None] = ContextVar("kit_watcher", default=None)
 """The pump that the present task runs; tells which connection it came to use."""
 

@@ -217,8 +217,9 @@ def report(kind, status, filled, last="0", trade_id=-1, **changes):
         "e": "executionReport", "E": 1_700_000_000_000, "s": "BTCUSDT", "c": "ours", "S": "BUY", "o": "LIMIT",
         "f": "GTC", "q": "2.00000000", "p": "100.00000000", "P": "0.0", "F": "0.0", "g": -1, "C": "", "x": kind,
         "X": status, "r": "NONE", "i": 7, "l": last, "z": filled, "L": "100.00000000",
-        "n": "0.00100000" if traded else "0", "N": "BTC" if traded else None, "T": 1_700_000_000_001, "t": trade_id, "w": True, "m": True,
-        "M": False, "O": 1, "Z": str(float(filled) * 100), "Y": str(float(last) * 100), "Q": "0.0", **changes,
+        "n": "0.00100000" if traded else "0", "N": "BTC" if traded else None, "T": 1_700_000_000_001, "t": trade_id,
+        "w": True, "m": True, "M": False, "O": 1, "Z": str(float(filled) * 100), "Y": str(float(last) * 100),
+        "Q": "0.0", **changes,
     }  # fmt: skip
     return {"subscriptionId": 0, "event": event}
 

@@ -8,14 +8,15 @@ import pytest
 
 from kit.connectors import ccxt_lazy
 from kit.connectors.ccxt_errors import ResponseFacts, judge, translate
+from kit.connectors.ccxt_limits import RequestLimits
 from kit.connectors.ccxt_order_finder import OrderFinder
 from kit.connectors.ccxt_orders import OrderSender
-from kit.connectors.ccxt_profiles import ORDERS, PROFILES, ClientIdCodec, Profile
+from kit.connectors.ccxt_profiles import ORDERS, PROFILES, ClientIdCodec, LimitPlan, Profile
 from kit.connectors.ccxt_requests import PRIORITY, Courier
 from kit.connectors.ccxt_taps import FLIGHT
 from kit.core.clock import ManualTime
 from kit.core.tasks import TaskSupervisor
-from kit.core.throttler import AsyncThrottler, Priority, RateLimit
+from kit.core.throttler import Priority
 from kit.errors import AuthenticationFailed, NetworkUnavailable, NotReady
 from kit.types.market import TradeType
 from kit.types.orders import (
@@ -112,10 +113,10 @@ class Desk:
         self.accepted = []
         self.resyncs = 0
         codec = ClientIdCodec(profile)
-        self.throttler = AsyncThrottler([RateLimit(ORDERS, 10, 10.0)], time_source=self.time)
+        self.limits = RequestLimits(LimitPlan(orders=(11, 10.0)), 50, 60_000, self.time)
         self.finder = OrderFinder(self.exchange, profile, codec, lambda exc: translate(exc, "binance"), self.time.time)
         self.courier = Courier(
-            self.throttler, self.time, lambda exc, sent: judge(exc, "binance", sent=sent), self.resync, True
+            self.limits.admit_order, self.time, lambda exc, sent: judge(exc, "binance", sent=sent), self.resync
         )
         self.sender = OrderSender(
             self.exchange,
@@ -328,7 +329,7 @@ async def test_new_orders_are_counted(desk):
     desk.exchange.queue(*[answer()] * 12)
     for _ in range(12):
         await desk.submit()
-    assert len(desk.heard) == 10
+    assert len(desk.heard) == 9  # nine tenths of eleven
     await desk.time.advance(10)
     assert len(desk.heard) == 12
 
@@ -416,7 +417,7 @@ async def test_a_refused_cancel_is_neither(desk):
 
 
 async def test_cancels_go_on_while_orders_wait(desk):
-    desk.throttler.pause(60.0, limit_id=ORDERS)
+    desk.limits.throttler.pause(60.0, limit_id=ORDERS)
     desk.exchange.queue(answer("canceled"))
     assert await desk.submit() == []
     (update,) = await desk.cancel()

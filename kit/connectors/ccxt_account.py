@@ -50,6 +50,7 @@ class _Parts:
             profile=profile,
             codec=codec,
             now=session.now,
+            ready=session.account,
             accepted=self.stream.expect_event,
         )
         taps: Taps = trade.kit_taps

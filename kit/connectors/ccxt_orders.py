@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -42,8 +42,9 @@ _QUERY_DELAYS = (0.0, 0.25, 0.5, 1.0)
 class OrderSender:
     """Sends orders and cancels through ``exchange``, a guarded ccxt instance with credentials.
 
-    Every request is a task of ``supervisor``; its outcome goes to ``emit``. ``accepted(sent)`` hears of every request
-    that the exchange accepted, with the monotonic time it was sent at; ``now`` is the exchange's time in seconds.
+    Every request is a task of ``supervisor``; its outcome goes to ``emit``. ``ready`` loads what sending needs, once.
+    ``accepted(sent)`` hears of every request that the exchange accepted, with the monotonic time it was sent at;
+    ``now`` is the exchange's time in seconds.
     """
 
     def __init__(
@@ -57,12 +58,13 @@ class OrderSender:
         profile: Profile,
         codec: ClientIdCodec,
         now: Callable[[], float],
+        ready: Callable[[], Awaitable[Any]],
         accepted: Callable[[float], None],
     ) -> None:
         self._exchange, self._supervisor, self._emit = exchange, supervisor, emit
         self._courier, self._finder = courier, finder
         self._profile, self._codec = profile, codec
-        self._now, self._accepted = now, accepted
+        self._now, self._ready, self._accepted = now, ready, accepted
         self._time = courier.time_source
         self._tasks: set[asyncio.Task[None]] = set()
         self.counts = {"created": 0, "cancelled": 0, **dict.fromkeys((outcome.value for outcome in SendOutcome), 0)}
@@ -105,9 +107,13 @@ class OrderSender:
 
     async def _create_and_tell(self, request: OrderRequest, flight: Flight) -> None:
         arguments = self._arguments(request)
-        sent = self._time.monotonic()
         try:
+            await self._ready()
+            sent = self._time.monotonic()
             order = await self._courier.carry(lambda: self._exchange.create_order(*arguments), flight, is_order=True)
+        except KitError as error:
+            await self._create_failed(request, Fault(SendOutcome.NOT_SENT, error))
+            return
         except Settled as settled:
             await self._create_failed(request, settled.fault)
             return
@@ -199,11 +205,14 @@ class OrderSender:
 
     async def _cancelled(self, request: CancelRequest, flight: Flight) -> AccountMessage:
         """Send a cancel and return its outcome."""
-        sent = self._time.monotonic()
         try:
+            await self._ready()
+            sent = self._time.monotonic()
             order = await self._courier.carry(
                 lambda: self._finder.send_cancel(request), flight, is_order=False, ambiguous_tries=_CANCEL_TRIES
             )
+        except KitError as error:
+            return self._cancel_refused(request, Fault(SendOutcome.NOT_SENT, error))
         except Settled as settled:
             return self._cancel_refused(request, settled.fault)
         flight.sent = False

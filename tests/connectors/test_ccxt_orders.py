@@ -112,6 +112,7 @@ class Desk:
         self.heard = []
         self.accepted = []
         self.resyncs = 0
+        self.unready = None
         codec = ClientIdCodec(profile)
         self.limits = RequestLimits(LimitPlan(orders=(11, 10.0)), 50, 60_000, self.time)
         self.finder = OrderFinder(self.exchange, profile, codec, lambda exc: translate(exc, "binance"), self.time.time)
@@ -127,8 +128,13 @@ class Desk:
             profile=profile,
             codec=codec,
             now=self.time.time,
+            ready=self.ready,
             accepted=self.accepted.append,
         )
+
+    async def ready(self):
+        if self.unready is not None:
+            raise self.unready
 
     async def resync(self):
         self.resyncs += 1
@@ -269,6 +275,16 @@ async def test_an_error_before_sending_is_not_ambiguous(desk):
     desk.exchange.queue(failed("RequestTimeout"))
     (update,) = await desk.submit()
     assert (update.state, update.error) == (OrderState.FAILED, "NetworkUnavailable")
+
+
+async def test_nothing_is_sent_before_the_markets_are_known(desk):
+    desk.unready = NetworkUnavailable("no markets")
+    (update,) = await desk.submit()
+    assert (update.state, update.error) == (OrderState.FAILED, "NetworkUnavailable")
+    desk.heard.clear()
+    (told,) = await desk.cancel()
+    assert (told.order_not_found, told.ambiguous) == (False, False)
+    assert desk.exchange.calls == []
 
 
 async def test_refused_for_the_moment_is_sent_again_under_the_same_id(desk):

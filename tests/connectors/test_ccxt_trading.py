@@ -419,6 +419,21 @@ async def test_a_private_stream_that_falls_silent_is_noticed_by_what_it_should_t
     assert "told nothing" in calm.of(UserStreamStatus)[1].reason
 
 
+async def test_a_subscription_that_is_not_answered_is_tried_again(testnet, monkeypatch):
+    monkeypatch.setattr(ccxt_user_stream, "_ANSWER_TIMEOUT", 0.3)
+    await testnet.fault("silent", on="userDataStream*", via="ws_api", before=True)
+    async with side(testnet) as venue:
+        await venue.up()
+        assert statuses(venue) == [True]
+
+
+async def test_an_order_is_the_first_thing_that_is_asked_for(testnet):
+    async with side(testnet) as venue:
+        request = await venue.rest()
+        assert await on_exchange(venue, request) is not None
+        assert venue.exchange.status()["streams"] == {}
+
+
 async def test_a_private_stream_that_tells_is_left_alone(calm, monkeypatch):
     monkeypatch.setattr(ccxt_user_stream, "_EVENT_TIMEOUT", 0.1)
     request = await calm.rest()

@@ -104,14 +104,15 @@ class PubSub:
         if self._delivering:
             self._queue.append((tag, event))
             return
-        if self._queue:  # left over where an interrupt broke off a delivery: older events go first
-            self._queue.append((tag, event))
-            tag, event = self._queue.popleft()
+        queue = self._queue
+        if queue:  # left over where an interrupt broke off a delivery: older events go first
+            queue.append((tag, event))
+            tag, event = queue.popleft()
         self._delivering = True
         try:
             self._deliver(tag, event)
-            while self._queue:
-                self._deliver(*self._queue.popleft())
+            while queue:
+                self._deliver(*queue.popleft())
         finally:
             self._delivering = False
 

@@ -96,7 +96,11 @@ class EventRouter:
         return listen
 
     def place(
-        self, order: OwnOrder, send: Callable[..., str], price: Decimal | None, time_in_force: TimeInForce
+        self,
+        order: OwnOrder,
+        send: Callable[..., str],
+        price: Decimal | None,
+        time_in_force: TimeInForce = TimeInForce.GTC,
     ) -> None:
         """Send an order, enter it into the ledger under the id that ``send`` returns, deliver what came meanwhile."""
         self._placing += 1
@@ -108,16 +112,17 @@ class EventRouter:
         finally:
             self._placing -= 1
             early = self._early
-            if early and not self._placing:
-                self._early = []
+            if early:
+                # What belongs to an order that is being sent further out waits on; the rest is nobody's.
+                mine = order.client_order_id
+                self._early = [entry for entry in early if entry[1].order_id != mine] if self._placing else []
         if early:
             self._deliver_early(order, early)
 
     def _deliver_early(self, order: OwnOrder, early: list[tuple[_Route, Any]]) -> None:
-        mine = [entry for entry in early if entry[1].order_id == order.client_order_id]
-        if len(mine) < len(early):
-            early[:] = [entry for entry in early if entry[1].order_id != order.client_order_id]
-        for route, event in mine:
+        for route, event in early:
+            if event.order_id != order.client_order_id:
+                continue
             try:
                 self._deliver(route, order, event)
             except Exception:

@@ -102,8 +102,9 @@ class QuotingStrategy(StrategyBase):
 
     def _quote(self, is_buy: bool, entries: Iterable[PriceSize], order_type: OrderType, placed: list[OwnOrder]) -> None:
         """Place one side and add the orders to ``placed``; what the market raises ends it."""
-        market, pair, now, send = self._market, self._pair, self.current_timestamp, self._send
+        market, pair, now = self._market, self._pair, self.current_timestamp
+        place, send = self._router.place, market.buy if is_buy else market.sell
         for price, size, level in entries:
             order = OwnOrder("", market, pair, is_buy, price, size, order_type, now, level)
-            send(order)
+            place(order, send, price)
             placed.append(order)

@@ -30,6 +30,8 @@ from kit.types.orders import OrderType, TimeInForce
 D = Decimal
 NAN = D("NaN")
 SMALLEST = D("0.000001")
+BUY_CREATED = (MarketEvent.BuyOrderCreated, BuyOrderCreatedEvent)
+SELL_CREATED = (MarketEvent.SellOrderCreated, SellOrderCreatedEvent)
 
 
 @cache
@@ -215,7 +217,7 @@ class MockMarket(TimeIterator):
         return self.orders
 
     def get_price(self, trading_pair: str, is_buy: bool) -> Decimal:
-        price = self.book.best_ask if is_buy else self.book.best_bid
+        price = (self.book.asks if is_buy else self.book.bids).best
         return price if price.is_nan() else self.quantize_order_price(trading_pair, price)
 
     def get_price_by_type(self, trading_pair: str, price_type: PriceType) -> Decimal:
@@ -304,14 +306,10 @@ class MockMarket(TimeIterator):
         return self.orders.pop(order_id, None)
 
     def tell_created(self, order: MockOrder) -> None:
-        kind = BuyOrderCreatedEvent if order.is_buy else SellOrderCreatedEvent
-        tag = MarketEvent.BuyOrderCreated if order.is_buy else MarketEvent.SellOrderCreated
-        now = self.current_timestamp
+        tag, kind = BUY_CREATED if order.is_buy else SELL_CREATED
+        now, order_id = self.current_timestamp, order.order_id
         self.pubsub.trigger_event(
-            tag,
-            kind(
-                now, order.order_type, self.pair, order.amount, order.price, order.order_id, now, "x" + order.order_id
-            ),
+            tag, kind(now, order.order_type, self.pair, order.amount, order.price, order_id, now, "x" + order_id)
         )
 
     def cancel(self, trading_pair: str, client_order_id: str) -> None:
@@ -320,7 +318,8 @@ class MockMarket(TimeIterator):
             self.confirm_cancel(client_order_id)
 
     def confirm_cancel(self, client_order_id: str) -> None:
-        if self.drop(client_order_id) is not None:
+        self._held = None
+        if self.orders.pop(client_order_id, None) is not None:
             self.pubsub.trigger_event(
                 MarketEvent.OrderCancelled, OrderCancelledEvent(self.current_timestamp, client_order_id)
             )

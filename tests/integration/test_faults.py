@@ -62,7 +62,7 @@ async def test_market_socket_cut(stack):
 async def test_market_socket_cut_and_refused_for_a_while(stack):
     await stack.testnet.fault("cut_market", seconds=1.0)
     await stack.until(lambda: not stack.market.ready, "not ready while the book cannot be trusted")
-    assert not stack.told("ready.order_books")
+    assert not stack.told("readiness.order_books")
     await stack.stir()
     await stack.settled()
     assert stack.told(f"books.{PAIR}.lost") >= 1
@@ -150,7 +150,7 @@ async def test_user_socket_cut_while_orders_fill_and_end(stack):
     before = stack.user.reconciliations
     await stack.testnet.fault("cut_user", seconds=1.0)
     await stack.until(lambda: not stack.market.ready, "the loss is noticed")
-    assert not stack.told("ready.user_stream")
+    assert not stack.told("readiness.user_stream")
     await shuffle(stack, orders)
     placed_meanwhile = stack.buy(INSIDE - 1)
     await stack.until(lambda: stack.events_of(placed_meanwhile), "orders can be placed in the gap")

@@ -1,0 +1,246 @@
+"""The question "why is it not quoting?", and the status, in every situation."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from decimal import Decimal
+
+import pytest
+
+from kit.strategy.proposal import Proposal
+from kit.strategy.pure_market_making import PureMarketMaking
+from kit.types.market import TradeType
+from tests.support.mock_market import MockBook, MockMarket
+
+D = Decimal
+SETTINGS = {
+    "bid_spread": "0.01",
+    "ask_spread": "0.01",
+    "order_amount": 1,
+    "order_refresh_time": 5,
+    "filled_order_delay": 5,
+}
+
+
+@pytest.fixture
+def run(market, bench):
+    def build(kind=PureMarketMaking, **changes):
+        return bench(market, kind(market, **{**SETTINGS, **changes}))
+
+    return build
+
+
+def why(b) -> str:
+    return b.strategy.explain().verdict
+
+
+def row(b, step):
+    frame = b.strategy.explain().frame
+    return frame[frame.step == step].iloc[0]
+
+
+def test_before_it_runs(market):
+    found = PureMarketMaking(market, **SETTINGS).explain()
+    assert found.verdict == "Not quoting. The strategy does not run; start the core."
+    assert found.proposed_at is None
+
+
+def test_while_orders_rest(run):
+    b = run()
+    b.til(1)
+    assert why(b) == "Quoting: 1 buy and 1 sell orders rest. The last tick placed 2 orders."
+    b.til(3)
+    assert "due for replacement in 3 s (order_refresh_time)" in why(b)
+    found = b.strategy.explain()
+    assert (found.timestamp, found.proposed_at) == (3, 1)
+    b.til(6)
+    assert why(b) == "Not quoting. Placing is due from the next tick on."
+    assert row(b, "cancelled").why == "due for replacement"
+
+
+def test_paused(run):
+    b = run()
+    b.til(6)
+    b.strategy.pause("lunch")
+    b.til(9)
+    assert why(b) == "Not quoting. The strategy is paused: lunch; resume() goes on."
+
+
+def test_a_market_that_is_not_ready(run):
+    b = run()
+    b.market.ready = False
+    b.til(2)
+    assert "Not quoting. Not ready: mock; the market's status" in why(b)
+    assert b.strategy.status.assets.empty
+
+
+def test_no_reference_price(run):
+    b = run()
+    b.market.book.clear(is_asks=True)
+    b.til(1)
+    assert why(b) == "Not quoting. There is no reference price: a side of its book is empty."
+    assert b.strategy.status.markets.reference_price[0] is None
+
+
+def test_the_pause_after_a_fill(run):
+    b = run(order_refresh_time=2)
+    b.til(1)
+    b.market.trade(TradeType.SELL, D("98.9"))
+    b.til(3)
+    assert why(b) == "Not quoting. An order was filled; the pause (filled_order_delay) ends in 3 s."
+
+
+def test_cancels_without_an_answer(run):
+    b = run()
+    b.market.hold_cancels = True
+    b.til(8)
+    assert "has not confirmed every cancel yet" in why(b)
+    assert set(b.strategy.status.orders.state) == {"cancelling"}
+
+
+def test_the_tolerance_keeps_orders(run):
+    b = run(order_refresh_tolerance="0.1")
+    b.til(9)
+    assert "within order_refresh_tolerance" in why(b)
+
+
+@pytest.mark.parametrize(
+    ("changes", "step", "side", "words"),
+    [
+        ({"price_ceiling": 99}, "price_band", "buys", "100 is at or above price_ceiling 99"),
+        ({"price_floor": 101}, "price_band", "sells", "100 is at or below price_floor 101"),
+        (
+            {"moving_price_band_enabled": True, "price_ceiling_pct": 0},
+            "moving_price_band",
+            "buys",
+            "at or above the moving ceiling 100",
+        ),
+        (
+            {"inventory_skew_enabled": True, "inventory_target_base_pct": "0.1"},
+            "inventory_skew",
+            "buys",
+            "buys x 0, sells x 2: base is 90.9 % of the value, target 10 %",
+        ),
+        ({"bid_spread": "0.0001", "bid": 97}, "filter_takers", "buys", "best ask 97.5"),
+    ],
+)
+def test_what_a_stage_removed_from_one_side(run, changes, step, side, words):
+    bid = changes.pop("bid", None)
+    b = run(**changes, **({"price_source": lambda: 100} if bid else {}))
+    if bid:
+        b.market.book = MockBook.balanced(D(bid), D(1), D(200), D(1), D(10))
+    b.til(1)
+    assert f" No {side} after {step}: " in why(b)
+    assert words in why(b)
+    assert row(b, step).change.startswith(f"removed 1 {side}")
+    assert words in row(b, step).why
+
+
+def test_too_little_money(bench):
+    market = MockMarket(balances={"HBOT": D(0), "ETH": D(0)})
+    b = bench(market, PureMarketMaking(market, **SETTINGS))
+    b.til(1)
+    assert why(b) == (
+        "Not quoting. Nothing is left to quote after budget_constraint: 0 ETH and 0 HBOT are free for orders "
+        "(maker fee 0 %)."
+    )
+
+
+def test_ping_pong(run):
+    b = run(ping_pong_enabled=True, filled_order_delay=0)
+    b.til(1)
+    b.market.trade(TradeType.SELL, D("98.9"))
+    b.til(2)
+    assert "No buys after ping_pong: 1 buys and 0 sells filled" in why(b)
+
+
+def test_optimization_beyond_the_book(run):
+    b = run(order_optimization_enabled=True, bid_order_optimization_depth="1e9")
+    b.til(1)
+    assert "after order_optimization: the book is thinner than the optimization depth" in why(b)
+
+
+def test_rules_and_costs(rule, bench):
+    market = MockMarket(rule=rule, fee=(D("0.001"), D("0.002")))
+    b = bench(market, PureMarketMaking(market, **{**SETTINGS, "order_amount": "0.05", "add_transaction_costs": True}))
+    b.til(1)
+    assert "after trading_rules: the exchange takes: size at least 0.01, value at least 10" in why(b)
+    assert row(b, "transaction_costs").why == "wider by the maker fee of 0.1 %"
+    assert row(b, "transaction_costs").change == "moved buys, moved sells"
+
+
+def test_a_user_s_stage_is_explained_by_its_first_line(run):
+    def no_sells(proposal, context):
+        """Sell nothing on Sundays.
+
+        More.
+        """
+        return Proposal(proposal.buys, ())
+
+    class Mine(PureMarketMaking):
+        stages = (*PureMarketMaking.stages, no_sells)
+
+    b = run(Mine)
+    b.til(1)
+    assert "No sells after no_sells: Sell nothing on Sundays." in why(b)
+
+
+def test_a_failing_stage_is_told(run):
+    def broken(proposal, context):
+        raise ZeroDivisionError("no")
+
+    class Mine(PureMarketMaking):
+        stages = (broken,)
+
+    b = run(Mine)
+    b.til(1)
+    assert "The last tick failed" in why(b)
+    assert "ZeroDivisionError: no" in why(b)
+
+
+def test_it_reads_well_as_text_and_html(run):
+    b = run()
+    b.til(1)
+    found = b.strategy.explain()
+    assert repr(found).splitlines()[0] == found.verdict
+    assert "base_levels" in repr(found)
+    html = found._repr_html_()
+    assert "<table>" in html
+    assert "around 100 (mid_price)" in html
+
+
+def test_the_status(run):
+    b = run(inventory_skew_enabled=True, inventory_range_multiplier=500, order_levels=2)
+    b.til(4)
+    status = b.strategy.status
+    orders = status.orders
+    assert list(orders.side) == ["sell", "sell", "buy", "buy"]
+    assert list(orders.level) == [1, 0, 0, 1]
+    assert list(orders.spread) == [D("0.02"), D("0.01"), D("0.01"), D("0.02")]
+    assert set(orders.age) == {3}
+    assert not orders.hanging.any()
+    assert status.assets.set_index("asset").total["HBOT"] == 500
+    assert status.skew.target_share[0] == D("0.5")
+    assert status.skew.buy_factor[0] + status.skew.sell_factor[0] == 2
+    assert status.markets.reference_price[0] == 100
+    assert "2 %" in repr(status)
+    assert "<th>buy factor</th>" in status._repr_html_()
+
+
+def test_looking_changes_nothing(run):
+    b = run(moving_price_band_enabled=True, ping_pong_enabled=True, price_source=lambda: 100)
+    b.til(1)
+    before = (b.strategy._inputs.band.floor, b.strategy._inputs.band._set_at)
+    b.clock.backtest_til(3)
+    b.strategy.status, b.strategy.explain()
+    assert (b.strategy._inputs.band.floor, b.strategy._inputs.band._set_at) == before
+
+
+def test_pandas_and_ipython_load_only_when_looked_at():
+    code = (
+        "import sys, kit.strategy.pure_market_making; "
+        "print([name for name in ('pandas', 'IPython', 'aiohttp') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

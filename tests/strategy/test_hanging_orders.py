@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from kit.strategy.hanging_orders import HangingOrders
+from kit.strategy.own_orders import OwnOrder
+from kit.strategy.pure_market_making import PureMarketMaking
+from kit.types.market import TradeType
+from kit.types.orders import OrderState, OrderType
+from tests.support.mock_market import MockBook
+
+D = Decimal
+SETTINGS = {
+    "bid_spread": "0.01", "ask_spread": "0.01", "order_amount": 1, "order_refresh_time": 4, "filled_order_delay": 8,
+    "hanging_orders_enabled": True, "hanging_orders_cancel_pct": "0.05",
+}  # fmt: skip
+
+
+@pytest.fixture
+def run(market, bench):
+    def build(**changes):
+        return bench(market, PureMarketMaking(market, **{**SETTINGS, **changes}))
+
+    return build
+
+
+def hanging(b):
+    return [order.client_order_id for order in b.strategy.hanging_orders]
+
+
+def test_the_other_side_of_a_filled_pair_hangs_until_it_is_too_far(run):
+    b = run()
+    b.til(1)
+    b.market.trade(TradeType.SELL, D("98.9"))
+    b.til(4)
+    assert hanging(b) == []
+    b.til(5)
+    assert hanging(b) == ["order-2"]
+    b.til(10)
+    assert b.prices == (["99"], ["101", "101"])
+    b.market.book = MockBook.balanced(D(97), D(1), D(200), D(1), D(10))
+    b.til(11)
+    assert hanging(b) == ["order-2"], "4.1 % away"
+    b.market.book = MockBook.balanced(D(95), D(1), D(200), D(1), D(10))
+    b.til(12)
+    assert "order-2" not in hanging(b)
+
+
+def test_a_hanging_fill_neither_delays_nor_counts(run):
+    b = run(ping_pong_enabled=True, filled_order_delay=3)
+    b.til(1)
+    b.market.trade(TradeType.SELL, D("98.9"))
+    b.til(5)
+    assert hanging(b) == ["order-2"]
+    timers = (b.strategy._timers.create_at, b.strategy._timers.cancel_at)
+    b.market.fill("order-2")
+    assert (b.strategy._timers.create_at, b.strategy._timers.cancel_at) == timers
+    assert b.strategy._inputs.ping_pong.filled_sells == 0
+
+
+def test_renewal_keeps_price_and_amount_and_waits_for_the_cancel(run):
+    b = run(max_order_age=6)
+    b.til(1)
+    b.market.trade(TradeType.SELL, D("98.9"))
+    b.til(6)
+    b.market.hold_cancels = True
+    b.til(8)
+    assert hanging(b) == ["order-2"]
+    assert b.market.sent_cancels == ["order-2"]
+    b.market.confirm_cancel("order-2")
+    b.market.hold_cancels = False
+    b.til(9)
+    (again,) = b.strategy.hanging_orders
+    assert (again.client_order_id, again.price, again.quantity) == ("order-3", 101, 1)
+
+
+def test_a_renewed_order_that_fills_instead_is_not_placed_again(run):
+    b = run(max_order_age=6)
+    b.til(1)
+    b.market.trade(TradeType.SELL, D("98.9"))
+    b.market.hold_cancels = True
+    b.til(8)
+    b.market.fill("order-2")
+    b.til(9)
+    assert hanging(b) == []
+
+
+def test_orders_found_at_start_are_adopted(run, market):
+    resting = market.buy("HBOT/ETH", D(1), OrderType.LIMIT, D(97))
+    b = run()
+    b.til(1)
+    (order,) = b.strategy.hanging_orders
+    assert (order.client_order_id, order.price, order.state) == (resting, 97, OrderState.OPEN)
+    assert b.prices == (["97", "99"], ["101"])
+    b.market.fill(resting)
+    assert hanging(b) == []
+
+
+def test_without_hanging_orders_nothing_is_adopted(run, market):
+    market.buy("HBOT/ETH", D(1), OrderType.LIMIT, D(97))
+    b = run(hanging_orders_enabled=False)
+    b.til(1)
+    assert b.prices == (["99"], ["101"])
+
+
+def test_switched_off_hanging_orders_become_quotes(run):
+    b = run()
+    b.til(1)
+    b.market.trade(TradeType.SELL, D("98.9"))
+    b.til(5)
+    assert hanging(b) == ["order-2"]
+    b.strategy.params.hanging_orders_enabled = False
+    b.til(6)
+    assert b.prices == ([], [])
+
+
+def test_hanging_funds_are_no_budget(run):
+    b = run()
+    b.til(1)
+    b.market.trade(TradeType.SELL, D("98.9"))
+    b.til(5)
+    context = b.strategy.context(D(100), 5.0)
+    assert context.base_total - context.base_budget == 1
+
+
+def order(market, order_id, is_buy=True):
+    return OwnOrder(order_id, market, "HBOT/ETH", is_buy, D(99), D(1), OrderType.LIMIT, 0.0)
+
+
+def test_pairs(market):
+    known = HangingOrders()
+    buys, sells = [order(market, "b1"), order(market, "b2")], [order(market, "s1", False)]
+    known.pair(buys, sells)
+    assert known.candidates == ()
+    buys[0].state, buys[0].ended_at = OrderState.FILLED, 1.0
+    assert known.candidates == (sells[0],)
+    known.convert()
+    assert known.orders == (sells[0],)
+    assert known.others((*buys, *sells)) == tuple(buys)
+    sells[0].state, sells[0].ended_at = OrderState.FILLED, 2.0
+    assert known.holds(sells[0])
+    known.prune()
+    assert not known

@@ -1,0 +1,271 @@
+"""Features of pure market making, each on its own, on the mock market."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from kit.errors import InvalidInput
+from kit.strategy.inventory_cost import InventoryCost
+from kit.strategy.inventory_skew import skew_ratios
+from kit.strategy.market_making_params import PureMarketMakingParams
+from kit.strategy.moving_price_band import MovingPriceBand
+from kit.strategy.ping_pong import PingPong
+from kit.strategy.pure_market_making import PureMarketMaking
+from kit.types.events import OrderFilledEvent
+from kit.types.market import PriceType, TradeType
+from kit.types.orders import OrderType, TokenAmount, TradeFee
+from tests.support.mock_market import MockBook
+
+D = Decimal
+SETTINGS = {"bid_spread": "0.01", "ask_spread": "0.01", "order_amount": 1, "order_refresh_time": 0.5}
+
+
+@pytest.fixture
+def run(market, bench):
+    def build(**changes):
+        return bench(market, PureMarketMaking(market, **{**SETTINGS, **changes}))
+
+    return build
+
+
+def book(mid):
+    return MockBook.balanced(D(mid), D(1), D(300), D(1), D(10))
+
+
+def test_split_levels_and_their_amounts(run):
+    b = run(bid_order_level_spreads=["0.01", "0.05"], bid_order_level_amounts=[2, 3], ask_order_level_spreads=["0.02"])
+    b.til(1)
+    assert b.prices == (["99", "95"], ["102"])
+    assert [order.quantity for order in b.strategy.active_orders] == [2, 3, 1]
+
+
+def test_split_levels_under_optimization_keep_their_proportions(run):
+    b = run(bid_order_level_spreads=["0.01", "0.05"], ask_order_level_spreads=["0.01"], order_optimization_enabled=True)
+    b.market.book.apply([(D("99.5"), D(0)), (D("98.5"), D(0))], [])
+    b.til(1)  # the mid is 99; the best bid is now 97.5
+    first = D("97.5001")
+    assert b.strategy.active_buys[0].price == first
+    assert b.strategy.active_buys[1].price == first * D("0.95") / D("0.99")
+
+
+def test_an_override_replaces_all_levels(run):
+    b = run(order_levels=3, order_override={"a": ["buy", 0.005, 0.7], "b": ["sell", "0.011", 2]})
+    b.til(1)
+    assert b.prices == (["99.5"], ["101.1"])
+    b.strategy.params.order_override = None
+    b.til(3)
+    assert len(b.strategy.active_orders) == 6
+
+
+def test_ceiling_and_floor_by_the_reference_price(run):
+    b = run(price_ceiling=105, price_floor=95, filled_order_delay=0)
+    for mid, sides in ((100, (1, 1)), (105, (0, 1)), (95, (1, 0))):
+        b.market.book = book(mid)
+        b.til(b.clock.current_timestamp + 4 if b.clock.current_timestamp > 0 else 1)
+        assert (len(b.strategy.active_buys), len(b.strategy.active_sells)) == sides
+
+
+def test_a_moving_band_stays_for_its_time():
+    band, params = MovingPriceBand(), PureMarketMakingParams(**SETTINGS, price_band_refresh_time=10)
+    band.update(1.0, D(100), params)
+    assert (band.floor, band.ceiling) == (99, 101)
+    band.update(10.9, D(200), params)
+    assert band.floor == 99
+    band.update(11.0, D(200), params)
+    assert (band.floor, band.ceiling) == (198, 202)
+    band.reset()
+    band.update(12.0, D(100), params.evolve(price_ceiling_pct=None))
+    assert (band.floor, band.ceiling) == (99, None)
+
+
+def test_ping_pong_counts_from_its_switching_on(run):
+    b = run(filled_order_delay=0)
+    b.til(1)
+    b.market.trade(TradeType.SELL, D("98.9"))
+    b.strategy.params.ping_pong_enabled = True
+    b.til(3)
+    assert b.prices == (["99"], ["101"])
+    b.market.trade(TradeType.SELL, D("98.9"))
+    b.til(6)
+    assert b.prices == ([], ["101"])
+    b.market.trade(TradeType.BUY, D("101.1"))
+    b.til(8)
+    assert b.prices == (["99"], ["101"])
+
+
+def test_ping_pong_settles_when_even():
+    counts = PingPong()
+    counts.filled(True)
+    counts.settle()
+    assert counts.filled_buys == 1
+    counts.filled(False)
+    counts.settle()
+    assert (counts.filled_buys, counts.filled_sells) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("base", "quote", "bid", "ask"),
+    [
+        (50, 5000, 1, 1),  # at target
+        (60, 4000, 0, 2),  # a whole range above
+        (40, 6000, 2, 0),
+        (55, 4500, 0.5, 1.5),
+        (45, 5500, 1.5, 0.5),
+        (0, 0, 0, 0),
+    ],
+)
+def test_skew(base, quote, bid, ask):
+    found = skew_ratios(base, quote, 100, 0.5, 10)
+    assert found == pytest.approx((bid, ask))
+
+
+def test_minimum_spread_cancels_what_is_too_near(run):
+    b = run(minimum_spread="0.005", order_refresh_time=30)
+    b.til(2)
+    b.market.book = book("98.6")
+    b.til(3)
+    assert b.prices == ([], ["101"])
+
+
+def test_crossing_orders_are_sent_only_where_asked_for(run):
+    with pytest.raises(InvalidInput, match="take_if_crossed"):
+        run(bid_spread="-0.01")
+    b = run(bid_spread="-0.01", take_if_crossed=True)
+    b.til(1)
+    assert b.prices == (["101"], ["101"])
+    assert {order.order_type for order in b.strategy.active_orders} == {OrderType.LIMIT}
+
+
+def test_not_waiting_places_beside_orders_whose_cancel_is_under_way(run):
+    b = run(should_wait_order_cancel_confirmation=False)
+    b.market.hold_cancels = True
+    b.til(2)
+    assert [order.is_cancelling for order in b.strategy.active_orders] == [True, True, False, False]
+    assert b.strategy.context(D(100), 2.0).base_budget == 499, "the old sell still holds its base"
+
+
+@pytest.mark.parametrize(
+    ("kind", "prices"),
+    [("best_bid", ["98.505"]), ("best_ask", ["99.495"]), ("last_price", ["97.02"]), ("custom", ["99"])],
+)
+def test_price_types(run, kind, prices):
+    b = run(price_type=kind)
+    b.market.last_trade_price = D(98)
+    b.til(1)
+    assert b.prices[0] == prices
+
+
+def test_last_own_trade_begins_with_the_mid(run):
+    b = run(price_type="last_own_trade_price", filled_order_delay=1)
+    b.til(1)
+    assert b.prices == (["99"], ["101"])
+    b.market.trade(TradeType.SELL, D("98.9"))
+    b.til(4)
+    assert b.prices[0] == ["98.01"]
+
+
+def test_sells_stay_above_the_inventory_s_cost(run):
+    b = run(price_type=PriceType.InventoryCost, inventory_price=120)
+    b.til(1)
+    assert b.prices == (["99"], ["121.2"])
+
+
+def test_without_a_known_cost_nothing_is_sold(run):
+    b = run(price_type="inventory_cost", filled_order_delay=1)
+    b.til(1)
+    assert b.prices == (["99"], [])
+    assert "set inventory_price" in b.strategy.explain().verdict
+    b.market.trade(TradeType.SELL, D("98.9"))
+    b.til(4)
+    assert b.prices == (["99"], ["101"])
+
+
+def fill(side, price, amount, *fees):
+    fee = TradeFee(tuple(TokenAmount(token, D(cost)) for token, cost in fees))
+    return OrderFilledEvent(0.0, "x", "B/Q", side, OrderType.LIMIT, D(price), D(amount), fee)
+
+
+def test_inventory_cost():
+    cost = InventoryCost()
+    assert cost.price is None
+    cost.fill(fill(TradeType.SELL, 10, 1), "B", "Q")
+    assert cost.price is None
+    cost.seed(D(1), D(100))
+    cost.fill(fill(TradeType.BUY, 200, 1), "B", "Q")
+    assert cost.price == 150
+    cost.fill(fill(TradeType.SELL, 999, 1), "B", "Q")
+    assert cost.price == 150
+    cost.fill(fill(TradeType.BUY, 150, 1, ("Q", "2"), ("B", "0.5")), "B", "Q")
+    assert cost.price == D(302) / D("1.5")
+    cost.fill(fill(TradeType.SELL, 1, 10), "B", "Q")
+    assert cost.price is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"price_ceiling": 90, "price_floor": 95}, ["price_ceiling 90 is below price_floor 95"]),
+        ({"price_ceiling_pct": "-0.02"}, ["price_ceiling_pct", "price_floor_pct"]),
+        ({"bid_order_level_amounts": [1]}, ["bid_order_level_amounts", "bid_order_level_spreads"]),
+        ({"ask_order_level_spreads": ["0.1"], "ask_order_level_amounts": [1, 2]}, ["has 2 entries", "has 1"]),
+        ({"bid_order_level_spreads": ["0.1", "1.5"]}, ["bid_order_level_spreads"]),
+        ({"order_override": {"a": ["buy", 2, 1]}}, ["order_override"]),
+        ({"order_override": {"a": ["hold", "0.1", 1]}}, ["order_override"]),
+        ({"price_type": "median"}, ["price_type"]),
+        ({"price_source_interval": "0.1"}, ["price_source_interval", "at least 0.5"]),
+    ],
+)
+def test_wrong_sets_are_refused_naming_what_is_wrong(market, changes, words):
+    with pytest.raises(InvalidInput) as caught:
+        PureMarketMaking(market, **{**SETTINGS, **changes})
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_a_wrong_set_changes_nothing_while_it_runs(run):
+    b = run(price_floor=95)
+    b.til(1)
+    with pytest.raises(InvalidInput, match="price_ceiling 90 is below price_floor 95"):
+        b.strategy.params.update(price_ceiling=90, bid_spread="0.02")
+    assert b.strategy.params.pending == {}
+
+
+def test_every_parameter_has_words_a_unit_or_a_choice_and_a_row_in_the_table():
+    table = PureMarketMakingParams.__doc__
+    for field in PureMarketMakingParams.describe():
+        assert field.doc, field.name
+        assert field.unit or field.kind in ("bool", "choice", "int", "other") or "multiplier" in field.name, field.name
+        stem = field.name.removeprefix("bid_").removeprefix("ask_")
+        assert stem in table or field.name in table, field.name
+
+
+def test_every_parameter_can_be_changed_while_it_runs(run):
+    changed = {
+        "bid_spread": "0.02", "ask_spread": "0.02", "order_amount": 2, "order_levels": 2, "order_level_spread": "0.02",
+        "order_level_amount": 1, "order_refresh_time": 2, "order_refresh_tolerance": "0.1", "max_order_age": 5,
+        "filled_order_delay": 3, "should_wait_order_cancel_confirmation": False, "minimum_spread": "0.001",
+        "price_ceiling": 150, "price_floor": 50, "moving_price_band_enabled": True, "price_ceiling_pct": "0.1",
+        "price_floor_pct": "-0.1", "price_band_refresh_time": 5, "ping_pong_enabled": True,
+        "inventory_skew_enabled": True, "inventory_target_base_pct": "0.4", "inventory_range_multiplier": 500,
+        "inventory_price": 99, "order_optimization_enabled": True, "bid_order_optimization_depth": 1,
+        "ask_order_optimization_depth": 1, "add_transaction_costs": True, "hanging_orders_enabled": True,
+        "hanging_orders_cancel_pct": "0.2", "take_if_crossed": True, "price_type": "best_bid",
+        "price_source_interval": 1, "price_source_stale_after": 10, "bid_order_level_spreads": ["0.01", "0.02"],
+        "ask_order_level_spreads": ["0.01"], "bid_order_level_amounts": [1, 2], "ask_order_level_amounts": [2],
+        "order_override": {"a": ["buy", "0.01", 1]},
+    }  # fmt: skip
+    assert set(changed) == {field.name for field in PureMarketMakingParams.describe()}
+    b = run()
+    b.til(1)
+    together = {
+        "bid_order_level_amounts": "bid_order_level_spreads",
+        "ask_order_level_amounts": "ask_order_level_spreads",
+    }
+    for name, value in changed.items():
+        other = together.get(name)
+        b.strategy.params.update({name: value, **({other: changed[other]} if other else {})})
+        b.til(b.clock.current_timestamp + 4)
+        assert b.strategy.params.pending == {}
+        assert b.strategy.params.model != PureMarketMakingParams(**SETTINGS)
+    assert b.strategy.health.total_errors == 0

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from decimal import Decimal
+
+import pytest
+from aiohttp import web
+
+from kit.core.clock import Clock, ClockMode, ManualTime
+from kit.errors import InvalidInput, NotReady
+from kit.strategy.price_sources import AwaitedPrice, MarketPrice, PolledPrice, PriceSource, UrlPrice, as_price_source
+from kit.strategy.pure_market_making import PureMarketMaking
+from kit.types.market import PriceType
+from tests.support.mock_market import MockBook, MockMarket
+
+D = Decimal
+SETTINGS = {"bid_spread": "0.01", "ask_spread": "0.01", "order_amount": 1, "order_refresh_time": 0.5}
+
+
+def other_market(mid: str) -> MockMarket:
+    return MockMarket(book=MockBook.balanced(D(mid), D(1), D(300), D(1), D(10)), name="other")
+
+
+@pytest.fixture
+def run(market, bench):
+    def build(source, **changes):
+        return bench(market, PureMarketMaking(market, price_source=source, **{**SETTINGS, **changes}))
+
+    return build
+
+
+def test_another_market_gives_the_price_by_type(run):
+    other = other_market("98")
+    b = run(other)
+    b.til(1)
+    assert b.prices == (["97.02"], [])  # a sell at 98.98 would take the bid of 99.5
+    b.strategy.params.price_type = "best_ask"
+    b.til(3)
+    assert b.prices == (["97.515"], [])
+
+
+def test_another_market_that_is_not_ready_withdraws(run, caplog):
+    other = other_market("100")
+    b = run((other, "HBOT-ETH"))
+    b.til(1)
+    other.ready = False
+    with caplog.at_level(logging.WARNING):
+        b.til(5)
+    assert b.prices == ([], [])
+    assert "no reference price: other is not ready" in b.strategy.explain().verdict
+    assert len(caplog.records) == 1
+
+
+def test_the_pair_of_another_market_must_be_named_where_it_streams_several():
+    other = other_market("100")
+    other.trading_pairs = ("HBOT/ETH", "X/Y")
+    with pytest.raises(InvalidInput, match="HBOT/ETH, X/Y"):
+        MarketPrice(other)
+    with pytest.raises(InvalidInput, match="other streams"):
+        MarketPrice(other, "A/B")
+
+
+def test_a_function_is_asked_at_its_interval_and_goes_stale(run):
+    answers = iter([100, "100.5", RuntimeError(), None, -1, 99])
+    asked = []
+
+    def fetch():
+        asked.append(b.clock.current_timestamp)
+        answer = next(answers, RuntimeError("over"))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    b = run(fetch, price_source_interval=2, price_source_stale_after=5)
+    b.til(1)
+    assert b.prices == (["99"], ["101"])
+    b.til(8)
+    assert asked == [1, 3, 5, 7]
+    assert b.prices[0], "the answer of t=3 holds for 5 s"
+    b.til(9)
+    assert b.prices == ([], [])
+    verdict = b.strategy.explain().verdict
+    assert "the last answer of fetch is 6 s old, limit 5 s: fetch answered '-1', which is no price" in verdict
+    b.til(12)
+    assert b.prices == (["98.01"], ["99.99"])
+
+
+def test_an_object_with_price_and_a_source_of_ones_own(run):
+    class Oracle:
+        def price(self):
+            return 100
+
+    class Mine(PriceSource):
+        name = "mine"
+
+        def price(self, price_type):
+            return D(100)
+
+    for source in (Oracle(), Mine()):
+        b = run(source)
+        b.til(1)
+        assert b.prices == (["99"], ["101"])
+
+
+def test_what_is_no_source_is_refused(market):
+    for wrong in (5, "ftp://host/price", object()):
+        with pytest.raises(InvalidInput):
+            as_price_source(wrong)
+    assert as_price_source(None) is None
+    mine = PolledPrice(lambda: 1)
+    assert as_price_source(mine) is mine
+
+
+def test_the_source_can_be_changed_while_it_runs(run):
+    b = run(None)
+    b.til(1)
+    b.strategy.price_source = lambda: 99
+    b.til(3)
+    assert b.prices == (["98.01"], ["99.99"])
+    b.strategy.price_source = None
+    b.til(5)
+    assert b.prices == (["99"], ["101"])
+
+
+def test_a_backtest_cannot_wait(market):
+    async def fetch():
+        return 1
+
+    strategy = PureMarketMaking(market, price_source=fetch, **SETTINGS)
+    with pytest.raises(NotReady, match="plain function"):
+        strategy.start(Clock(ClockMode.BACKTEST), 0.0)
+
+
+async def test_an_async_function_is_awaited_in_a_task_of_its_own():
+    time = ManualTime(start=100.0)
+    answers = iter([10, ValueError("secret"), 11])
+
+    async def fetch():
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    source = AwaitedPrice(fetch, time_source=time)
+    source.tick(100.0, 5.0, 60.0)
+    assert source.problem == "fetch has not answered yet"
+    source.start(Clock(time_source=time))
+    await time.advance(1)
+    source.tick(time.time(), 5.0, 60.0)
+    assert source.price(PriceType.MidPrice) == 10
+    await time.advance(4)
+    source.tick(time.time(), 5.0, 3.0)
+    assert source.problem == "the last answer of fetch is 5 s old, limit 3 s: ValueError"
+    await time.advance(5)
+    source.tick(time.time(), 5.0, 3.0)
+    assert (source.price(PriceType.MidPrice), source.problem) == (11, "")
+    source.stop()
+    await asyncio.sleep(0)
+    assert not [task for task in asyncio.all_tasks() if "fetch" in task.get_name()]
+
+
+async def test_a_url_is_read_and_its_path_stays_secret(caplog):
+    texts = iter(["101.5\n", "oops"])
+
+    async def answer(request):
+        return web.Response(text=next(texts), status=200)
+
+    app = web.Application()
+    app.router.add_get("/price", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = site._server.sockets[0].getsockname()[1]
+    source = UrlPrice(f"http://127.0.0.1:{port}/price?key=secret")
+    source.answer(await source._get(), 1.0)
+    source.tick(1.0, 5.0, 60.0)
+    assert source.price(PriceType.Custom) == D("101.5")
+    with pytest.raises(InvalidInput, match="'oops', which is no price"):
+        source.answer(await source._get(), 2.0)
+    missing = UrlPrice(f"http://127.0.0.1:{port}/nothing?key=secret")
+    with pytest.raises(InvalidInput, match=r"127\.0\.0\.1 answered with HTTP status 404"):
+        await missing._get()
+    await runner.cleanup()
+    assert "secret" not in caplog.text

@@ -369,17 +369,14 @@ def test_a_failing_hook_outside_a_tick_is_counted_by_the_pubsub_too(run):
     assert b.strategy.consecutive_errors == 1
 
 
-def test_stop_iteration_ends_the_run_and_is_no_error(run):
-    def end(strategy):
-        raise StopIteration
+def test_a_stray_stop_iteration_is_an_error_and_does_not_end_the_run(run):
+    def stray(strategy):
+        next(iter(()))
 
-    b = run({2: end})
+    b = run({2: stray})
     b.til(10)
-    assert b.clock.current_timestamp == 2
-    assert b.strategy.health.total_errors == 0
-
-
-# -- construction
+    assert b.clock.current_timestamp == 10
+    assert isinstance(b.strategy.last_error.__cause__, StopIteration)
 
 
 def test_the_pair_may_be_left_out_where_there_is_one(market):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from kit.connectors.ccxt_cancels import CancelSender
 from kit.connectors.ccxt_order_finder import OrderFinder
-from kit.connectors.ccxt_orders import OrderSender
+from kit.connectors.ccxt_orders import OrderDesk, OrderSender
 from kit.connectors.ccxt_profiles import ClientIdCodec
 from kit.connectors.ccxt_questions import AccountQuestions
 from kit.connectors.ccxt_requests import Courier
@@ -41,18 +42,17 @@ class _Parts:
             resync=session.request_resync,
             refresh=AccountQuestions(session, codec).balances,
         )
-        self.sender = OrderSender(
-            trade,
+        self.desk = OrderDesk(
             self.sends,
             outlet,
             self.courier,
             self.finder,
-            profile=profile,
-            codec=codec,
             now=session.now,
             ready=session.account,
             accepted=self.stream.expect_event,
         )
+        self.orders = OrderSender(trade, self.desk, profile, codec)
+        self.cancels = CancelSender(self.desk)
         taps: Taps = trade.kit_taps
         taps.on_order, taps.on_fill, taps.on_balance = (
             self.stream.on_order,
@@ -93,11 +93,11 @@ class CcxtAccount:
 
     def submit(self, request: OrderRequest) -> None:
         """Send an order in the background."""
-        self._require().sender.submit(request)
+        self._require().orders.submit(request)
 
     def cancel(self, request: CancelRequest) -> None:
         """Send a cancel in the background."""
-        self._require().sender.cancel(request)
+        self._require().cancels.cancel(request)
 
     async def query(self, request: CancelRequest) -> OrderUpdate | None:
         """Ask for an order's state."""
@@ -115,13 +115,13 @@ class CcxtAccount:
 
     def counts(self) -> dict[str, int]:
         """Return how many orders and cancels ended how."""
-        return {} if self._parts is None else self._parts.sender.counts | {"retried": self._parts.courier.retried}
+        return {} if self._parts is None else self._parts.desk.counts | {"retried": self._parts.courier.retried}
 
     async def close(self) -> None:
         """Give the requests under way 3 s to end, then stop everything."""
         if self._parts is None:
             return
-        await self._parts.sender.drain(_SEND_PATIENCE)
+        await self._parts.desk.drain(_SEND_PATIENCE)
         await self._parts.sends.close()
         await self._parts.stream.close()
 

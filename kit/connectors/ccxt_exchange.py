@@ -4,7 +4,7 @@ ccxt knows the exchanges' endpoints, signatures, message formats and error codes
 else. Two instances of the exchange's class share one set of markets: one for public data, one for the account, so that
 neither waits behind the other. What ccxt's runtime lacks stands in the modules beside this one: ``ccxt_guard`` and
 ``ccxt_taps`` (connections, frames), ``ccxt_books`` (diffs), ``ccxt_pumps`` and the two stream modules (streams),
-``ccxt_requests`` and ``ccxt_orders`` (outcomes), ``ccxt_errors`` (meanings), ``ccxt_limits`` (limits),
+``ccxt_requests``, ``ccxt_orders`` and ``ccxt_cancels`` (outcomes), ``ccxt_errors`` (meanings), ``ccxt_limits`` (limits),
 ``ccxt_profiles`` (peculiarities).
 """
 
@@ -146,7 +146,7 @@ class CcxtExchange:
     ) -> None:
         if not 0 < recv_window <= 60:
             raise InvalidInput(f"recv_window must be seconds above 0 and at most 60, got {recv_window!r}")
-        if credentials is None and endpoint is not None:
+        if credentials is None and trading and endpoint is not None:
             credentials = endpoint.credentials
         guarded_class(exchange_id)
         if trading and credentials is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kit.connectors.ccxt_convert import BadItem, trade_update
@@ -21,10 +21,9 @@ from kit.connectors.ccxt_requests import Courier, Settled, ranked
 from kit.connectors.ccxt_taps import Flight
 from kit.core.tasks import TaskSupervisor
 from kit.core.throttler import Priority
-from kit.errors import AmbiguousOutcome, DuplicateOrder, KitError, NotReady, OrderNotFound, OrderRejected
+from kit.errors import AmbiguousOutcome, DuplicateOrder, KitError, NotReady, OrderRejected
 from kit.types.orders import (
     AccountMessage,
-    CancelFailed,
     CancelRequest,
     OrderRequest,
     OrderState,
@@ -35,59 +34,54 @@ from kit.types.orders import (
 
 logger = logging.getLogger(__name__)
 
-_CANCEL_TRIES = 3
 _QUERY_DELAYS = (0.0, 0.25, 0.5, 1.0)
 
 
-class OrderSender:
-    """Sends orders and cancels through ``exchange``, a guarded ccxt instance with credentials.
+def _no_counts() -> dict[str, int]:
+    return {"created": 0, "cancelled": 0, **dict.fromkeys((outcome.value for outcome in SendOutcome), 0)}
+
+
+@dataclass
+class OrderDesk:
+    """What orders and cancels are sent with, and who hears of them.
 
     Every request is a task of ``supervisor``; its outcome goes to ``emit``. ``ready`` loads what sending needs, once.
     ``accepted(sent)`` hears of every request that the exchange accepted, with the monotonic time it was sent at;
-    ``now`` is the exchange's time in seconds.
+    ``now`` is the exchange's time in seconds. ``counts`` tells how many requests ended how.
     """
 
-    def __init__(
-        self,
-        exchange: Any,
-        supervisor: TaskSupervisor,
-        emit: Callable[[AccountMessage], None],
-        courier: Courier,
-        finder: OrderFinder,
-        *,
-        profile: Profile,
-        codec: ClientIdCodec,
-        now: Callable[[], float],
-        ready: Callable[[], Awaitable[Any]],
-        accepted: Callable[[float], None],
-    ) -> None:
-        self._exchange, self._supervisor, self._emit = exchange, supervisor, emit
-        self._courier, self._finder = courier, finder
-        self._profile, self._codec = profile, codec
-        self._now, self._ready, self._accepted = now, ready, accepted
-        self._time = courier.time_source
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.counts = {"created": 0, "cancelled": 0, **dict.fromkeys((outcome.value for outcome in SendOutcome), 0)}
+    supervisor: TaskSupervisor
+    emit: Callable[[AccountMessage], None]
+    courier: Courier
+    finder: OrderFinder
+    now: Callable[[], float]
+    ready: Callable[[], Awaitable[Any]]
+    accepted: Callable[[float], None]
+    counts: dict[str, int] = field(default_factory=_no_counts)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def submit(self, request: OrderRequest) -> None:
-        """Send an order in the background."""
-        self._spawn(self._create(request), f"create {request.client_order_id}")
-
-    def cancel(self, request: CancelRequest) -> None:
-        """Send a cancel in the background."""
-        self._spawn(self._cancel(request), f"cancel {request.client_order_id}")
+    def spawn(self, coro: Coroutine[Any, Any, None], name: str) -> None:
+        """Start a request."""
+        task = self.supervisor.spawn(coro, name=name)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     async def drain(self, timeout: float) -> None:
         """Wait until the requests under way are settled, for at most ``timeout`` seconds."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout)
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=timeout)
 
-    def _spawn(self, coro: Coroutine[Any, Any, None], name: str) -> None:
-        task = self._supervisor.spawn(coro, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
-    # -- create
+class OrderSender:
+    """Sends orders through ``exchange``, a guarded ccxt instance with credentials."""
+
+    def __init__(self, exchange: Any, desk: OrderDesk, profile: Profile, codec: ClientIdCodec) -> None:
+        self._exchange, self._desk = exchange, desk
+        self._profile, self._codec = profile, codec
+
+    def submit(self, request: OrderRequest) -> None:
+        """Send an order in the background."""
+        self._desk.spawn(self._create(request), f"create {request.client_order_id}")
 
     async def _create(self, request: OrderRequest) -> None:
         flight = Flight()
@@ -103,14 +97,16 @@ class OrderSender:
 
     def _abandoned(self, request: OrderRequest, flight: Flight, reason: str) -> None:
         state, error = (OrderState.UNKNOWN, AmbiguousOutcome) if flight.sent else (OrderState.FAILED, NotReady)
-        self._emit(self._told(request, state, reason, error))
+        self._desk.emit(self._told(request, state, reason, error))
 
     async def _create_and_tell(self, request: OrderRequest, flight: Flight) -> None:
         arguments = self._arguments(request)
         try:
-            await self._ready()
-            sent = self._time.monotonic()
-            order = await self._courier.carry(lambda: self._exchange.create_order(*arguments), flight, is_order=True)
+            await self._desk.ready()
+            sent = self._desk.courier.time_source.monotonic()
+            order = await self._desk.courier.carry(
+                lambda: self._exchange.create_order(*arguments), flight, is_order=True
+            )
         except KitError as error:
             await self._create_failed(request, Fault(SendOutcome.NOT_SENT, error))
             return
@@ -118,42 +114,42 @@ class OrderSender:
             await self._create_failed(request, settled.fault)
             return
         try:
-            update = self._finder.read(order, request.client_order_id, request.trading_pair)
+            update = self._desk.finder.read(order, request.client_order_id, request.trading_pair)
         except NotReady as error:  # 200, and no order in the answer: that is not success
-            self.counts[SendOutcome.AMBIGUOUS.value] += 1
-            self._emit(self._told(request, OrderState.UNKNOWN, str(error), AmbiguousOutcome))
+            self._desk.counts[SendOutcome.AMBIGUOUS.value] += 1
+            self._desk.emit(self._told(request, OrderState.UNKNOWN, str(error), AmbiguousOutcome))
             return
         flight.sent = False
-        self.counts["created"] += 1
-        self._accepted(sent)
-        self._emit(_completed(update, request))
+        self._desk.counts["created"] += 1
+        self._desk.accepted(sent)
+        self._desk.emit(_completed(update, request))
         self._tell_fills(order, request, update)
 
     async def _create_failed(self, request: OrderRequest, fault: Fault) -> None:
         if isinstance(fault.error, DuplicateOrder):
             await self._tell_duplicate(request)
             return
-        self.counts[fault.outcome.value] += 1
+        self._desk.counts[fault.outcome.value] += 1
         state = OrderState.UNKNOWN if fault.outcome is SendOutcome.AMBIGUOUS else OrderState.FAILED
-        self._emit(self._told(request, state, str(fault.error), type(fault.error)))
+        self._desk.emit(self._told(request, state, str(fault.error), type(fault.error)))
 
     async def _tell_duplicate(self, request: OrderRequest) -> None:
         """Tell the order that the exchange holds under the id already: a try before this one was accepted."""
         wanted = CancelRequest(request.client_order_id, request.trading_pair)
         reason = "the exchange holds an order of this id and does not show it"
         for delay in _QUERY_DELAYS:
-            await self._time.sleep(delay)
+            await self._desk.courier.time_source.sleep(delay)
             try:
-                update = await self._finder.query(wanted)
+                update = await self._desk.finder.query(wanted)
             except KitError as error:
                 reason = str(error)
             else:
                 if update is not None:
-                    self.counts["created"] += 1
-                    self._emit(update)
+                    self._desk.counts["created"] += 1
+                    self._desk.emit(update)
                     return
-        self.counts[SendOutcome.AMBIGUOUS.value] += 1
-        self._emit(self._told(request, OrderState.UNKNOWN, reason, DuplicateOrder))
+        self._desk.counts[SendOutcome.AMBIGUOUS.value] += 1
+        self._desk.emit(self._told(request, OrderState.UNKNOWN, reason, DuplicateOrder))
 
     def _arguments(self, request: OrderRequest) -> tuple[Any, ...]:
         """Return the arguments of ccxt's ``create_order``; with a price, a market order would be one by value."""
@@ -182,59 +178,11 @@ class OrderSender:
             else:
                 # What fills while the order is being placed takes liquidity.
                 is_maker = bool(fill.is_maker)
-                self._emit(replace(fill, trade_type=fill.trade_type or request.trade_type, is_maker=is_maker))
+                self._desk.emit(replace(fill, trade_type=fill.trade_type or request.trade_type, is_maker=is_maker))
 
     def _told(self, request: OrderRequest, state: OrderState, reason: str, error: type[KitError]) -> OrderUpdate:
-        update = OrderUpdate(request.trading_pair, state, self._now(), request.client_order_id, None)
+        update = OrderUpdate(request.trading_pair, state, self._desk.now(), request.client_order_id, None)
         return replace(_completed(update, request), reason=reason, error=error.__name__)
-
-    # -- cancel
-
-    async def _cancel(self, request: CancelRequest) -> None:
-        flight = Flight()
-        try:
-            with ranked(Priority.CANCEL):
-                self._emit(await self._cancelled(request, flight))
-        except asyncio.CancelledError:
-            reason = "the connector was closed while the cancel was being sent"
-            self._emit(self._cancel_failed(request, reason, ambiguous=flight.sent))
-            raise
-        except Exception:  # a cancel must not vanish with an error of ours; the supervisor logs and counts it
-            self._emit(self._cancel_failed(request, "an error inside the kit, see the log", ambiguous=True))
-            raise
-
-    async def _cancelled(self, request: CancelRequest, flight: Flight) -> AccountMessage:
-        """Send a cancel and return its outcome."""
-        try:
-            await self._ready()
-            sent = self._time.monotonic()
-            order = await self._courier.carry(
-                lambda: self._finder.send_cancel(request), flight, is_order=False, ambiguous_tries=_CANCEL_TRIES
-            )
-        except KitError as error:
-            return self._cancel_refused(request, Fault(SendOutcome.NOT_SENT, error))
-        except Settled as settled:
-            return self._cancel_refused(request, settled.fault)
-        flight.sent = False
-        try:
-            update = self._finder.read(order, request.client_order_id, request.trading_pair)
-        except NotReady as error:
-            return self._cancel_failed(request, str(error), ambiguous=True)
-        self.counts["cancelled"] += 1
-        self._accepted(sent)
-        # An exchange that only acknowledges leaves the order's end to be told by the stream or by a query.
-        return update if update.state.is_done else replace(update, state=OrderState.PENDING_CANCEL)
-
-    def _cancel_refused(self, request: CancelRequest, fault: Fault) -> CancelFailed:
-        self.counts[fault.outcome.value] += 1
-        if isinstance(fault.error, OrderNotFound):
-            return self._cancel_failed(request, str(fault.error), missing=True)
-        return self._cancel_failed(request, str(fault.error), ambiguous=fault.outcome is SendOutcome.AMBIGUOUS)
-
-    def _cancel_failed(
-        self, request: CancelRequest, reason: str, *, missing: bool = False, ambiguous: bool = False
-    ) -> CancelFailed:
-        return CancelFailed(request.client_order_id, request.trading_pair, self._now(), reason, missing, ambiguous)
 
 
 def _completed(update: OrderUpdate, request: OrderRequest) -> OrderUpdate:

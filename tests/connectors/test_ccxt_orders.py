@@ -7,10 +7,11 @@ from decimal import Decimal
 import pytest
 
 from kit.connectors import ccxt_lazy
+from kit.connectors.ccxt_cancels import CancelSender
 from kit.connectors.ccxt_errors import ResponseFacts, judge, translate
 from kit.connectors.ccxt_limits import RequestLimits
 from kit.connectors.ccxt_order_finder import OrderFinder
-from kit.connectors.ccxt_orders import OrderSender
+from kit.connectors.ccxt_orders import OrderDesk, OrderSender
 from kit.connectors.ccxt_profiles import ORDERS, PROFILES, ClientIdCodec, LimitPlan, Profile
 from kit.connectors.ccxt_requests import PRIORITY, Courier
 from kit.connectors.ccxt_taps import FLIGHT
@@ -119,18 +120,17 @@ class Desk:
         self.courier = Courier(
             self.limits.admit_order, self.time, lambda exc, sent: judge(exc, "binance", sent=sent), self.resync
         )
-        self.sender = OrderSender(
-            self.exchange,
+        self.desk = OrderDesk(
             self.supervisor,
             self.heard.append,
             self.courier,
             self.finder,
-            profile=profile,
-            codec=codec,
             now=self.time.time,
             ready=self.ready,
             accepted=self.accepted.append,
         )
+        self.orders = OrderSender(self.exchange, self.desk, profile, codec)
+        self.cancels = CancelSender(self.desk)
 
     async def ready(self):
         if self.unready is not None:
@@ -140,12 +140,12 @@ class Desk:
         self.resyncs += 1
 
     async def submit(self, request=None, seconds=0.0):
-        self.sender.submit(request or order())
+        self.orders.submit(request or order())
         await self.time.advance(seconds)
         return self.heard
 
     async def cancel(self, request=None, seconds=0.0):
-        self.sender.cancel(request or CancelRequest("ours", PAIR))
+        self.cancels.cancel(request or CancelRequest("ours", PAIR))
         await self.time.advance(seconds)
         return self.heard
 
@@ -187,7 +187,7 @@ async def test_an_accepted_order(desk):
     assert desk.exchange.calls == [("create", *arguments)]
     assert desk.exchange.ranks == [Priority.CREATE]
     assert desk.accepted == [0.0]
-    assert desk.sender.counts["created"] == 1
+    assert desk.desk.counts["created"] == 1
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ async def test_a_lost_answer_is_unknown_and_is_not_sent_again(desk, exc):
     assert (update.state, update.error) == (OrderState.UNKNOWN, "AmbiguousOutcome")
     assert (update.amount, update.price, update.client_order_id) == (Decimal("0.10"), Decimal("100.50"), "ours")
     assert len(desk.exchange.calls) == 1
-    assert desk.sender.counts["ambiguous"] == 1
+    assert desk.desk.counts["ambiguous"] == 1
 
 
 async def test_an_error_before_sending_is_not_ambiguous(desk):
@@ -355,7 +355,7 @@ async def test_closing_tells_what_is_under_way(desk, sent, state):
     desk.exchange.gate = asyncio.get_running_loop().create_future()
     desk.exchange.unsent = not sent
     assert await desk.submit() == []
-    await desk.sender.drain(0.01)
+    await desk.desk.drain(0.01)
     await desk.supervisor.close()
     (update,) = desk.heard
     assert update.state is state
@@ -366,7 +366,7 @@ async def test_drain_waits_for_what_is_under_way(desk):
     desk.exchange.queue(answer())
     await desk.submit()
     asyncio.get_running_loop().call_soon(desk.exchange.gate.set_result, None)
-    await desk.sender.drain(5)
+    await desk.desk.drain(5)
     assert desk.heard[0].state is OrderState.OPEN
 
 

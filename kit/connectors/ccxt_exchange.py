@@ -4,8 +4,8 @@ ccxt knows the exchanges' endpoints, signatures, message formats and error codes
 else. Two instances of the exchange's class share one set of markets: one for public data, one for the account, so that
 neither waits behind the other. What ccxt's runtime lacks stands in the modules beside this one: ``ccxt_guard`` and
 ``ccxt_taps`` (connections, frames), ``ccxt_books`` (diffs), ``ccxt_pumps`` and the two stream modules (streams),
-``ccxt_requests``, ``ccxt_orders`` and ``ccxt_cancels`` (outcomes), ``ccxt_errors`` (meanings), ``ccxt_limits`` (limits),
-``ccxt_profiles`` (peculiarities).
+``ccxt_requests``, ``ccxt_orders`` and ``ccxt_cancels`` (outcomes), ``ccxt_errors`` (meanings), ``ccxt_limits``
+(limits), ``ccxt_profiles`` (peculiarities).
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Everything public is here; submodules load when a name is first used, so ``impor
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
+        if not name.startswith("_") and importlib.util.find_spec(f"kit.{name}") is not None:
+            return importlib.import_module(f"kit.{name}")
         raise AttributeError(f"module 'kit' has no attribute {name!r}")
     module, _, attribute = home.partition(":")
     value = getattr(importlib.import_module(module), attribute or name)

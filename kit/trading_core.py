@@ -16,7 +16,6 @@ from kit.connectors.connector_manager import ConnectorManager
 from kit.core.affinity import LoopAffinity
 from kit.core.clock import SYSTEM_TIME, Clock, ClockMode, TimeSource
 from kit.core.tasks import TaskSupervisor
-from kit.core.time_iterator import TimeIterator
 from kit.errors import AuthenticationFailed, InvalidInput, NotReady, StrategyError
 from kit.orders.frames import balances_frame, fills_frame, orders_frame
 from kit.orders.session_log import SessionLog, pnl_frame
@@ -51,9 +50,12 @@ class TradingCore:
     """Runs connectors and one strategy on a clock, on the event loop of whoever first awaits it.
 
     ``TradingCore(name)`` hands back the core of that name while it is live (it has connectors or runs), so that a
-    notebook cell can be run again. ``tick_size`` is in seconds. ``tables`` loads pandas while connecting, because its
-    import would stall the loop for seconds when a cell first shows a table; headless runs do without. Coroutines may
-    be awaited from any loop; they hop to the core's own.
+    notebook cell can be run again. ``tick_size`` is in seconds (default 1). ``tables`` loads pandas while connecting,
+    because its import would stall the loop for seconds when a cell first shows a table; headless runs do without.
+    Coroutines may be awaited from any loop; they hop to the core's own.
+
+    The name marks the core's orders on the exchange, also after a restart: run cores that share an account under
+    different names, as each treats the open orders of its name as its own.
     """
 
     _live: ClassVar[dict[str, TradingCore]] = {}
@@ -74,12 +76,12 @@ class TradingCore:
         self,
         name: str = "main",
         *,
-        tick_size: float = 1.0,
+        tick_size: float | None = None,
         tables: bool = True,
         time_source: TimeSource = SYSTEM_TIME,
     ) -> None:
         if self._initialised:
-            if tick_size != self.clock.tick_size:
+            if tick_size not in (None, self.clock.tick_size):
                 raise InvalidInput(
                     f"core {name!r} runs with tick_size {self.clock.tick_size:g} s, but {tick_size:g} was asked for; "
                     f"stop it first with: await kit.TradingCore({name!r}).stop()"
@@ -89,13 +91,16 @@ class TradingCore:
         self.name = name
         self._tables = tables
         self._time_source = time_source
-        self.clock = Clock(ClockMode.REALTIME, tick_size, time_source=time_source)
+        self.clock = Clock(ClockMode.REALTIME, 1.0 if tick_size is None else tick_size, time_source=time_source)
         self.supervisor = TaskSupervisor(name)
         self.affinity = LoopAffinity(None)
         self.connector_manager = ConnectorManager(name, time_source=time_source)
+        self.connector_manager.before_removal = self._let_go
         self.session_logs: dict[str, SessionLog] = {}
+        self._logs: list[SessionLog] = []
         self._strategy: StrategyBase | None = None
         self._clock_task: asyncio.Task[None] | None = None
+        self._adding: asyncio.Task[Connector] | None = None
         self._marks: dict[tuple[str, str], Decimal] = {}
         self._lock = asyncio.Lock()
 
@@ -114,9 +119,18 @@ class TradingCore:
     async def _on_own_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
         loop = self.affinity.loop
         if loop is None or not loop.is_running():
-            self.affinity = LoopAffinity(asyncio.get_running_loop())
-            self.connector_manager.bind(self.supervisor, self.affinity)
+            self._settle_on(asyncio.get_running_loop())
         return await self.affinity.run(coroutine)
+
+    def _settle_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        if left := self.connector_manager.abandon():
+            logger.error("core %s: its event loop ended without stop(); orders that may be open: %s", self.name, left)
+        self._clock_task = None
+        self._lock = asyncio.Lock()
+        self.supervisor = TaskSupervisor(self.name)
+        self._sync_clock()
+        self.affinity = LoopAffinity(loop)
+        self.connector_manager.bind(self.supervisor, self.affinity)
 
     async def add_connector(
         self,
@@ -152,26 +166,50 @@ class TradingCore:
         async with self._lock:
             if self._tables:
                 await asyncio.to_thread(importlib.import_module, "pandas")
-            before = self.connector_manager.connectors
-            connector = await self.connector_manager.add_connector(exchange_id, trading_pairs, **options)
-            previous = before.get(connector.name)
-            if previous is connector:
-                return connector
-            if previous is not None:
-                self.clock.remove_iterator(previous)
-            self.session_logs[connector.name] = SessionLog(connector.name, connector.order_tracker, connector.pubsub)
-            self._attach(connector)
+            adding = self.connector_manager.add_connector(exchange_id, trading_pairs, **options)
+            self._adding = asyncio.ensure_future(adding)
+            try:
+                connector = await self._adding
+            except asyncio.CancelledError:
+                if _cancelled_itself():
+                    raise
+                raise NotReady(f"core {self.name} was stopped while it connected to {exchange_id}") from None
+            finally:
+                self._adding = None
+                self._sync_clock()
+            self._open_log(connector)
             return connector
 
-    def _attach(self, child: TimeIterator) -> None:
-        # The strategy comes last, so that it sees what the connectors learnt in the same tick.
-        strategy = self._strategy
-        if strategy is not None and child is not strategy and strategy in self.clock.children:
-            self.clock.remove_iterator(strategy)
+    def _open_log(self, connector: Connector) -> None:
+        log = self.session_logs.get(connector.name)
+        if log is None or log.tracker is not connector.order_tracker:
+            log = SessionLog(connector.name, connector.order_tracker, connector.pubsub)
+            self.session_logs[connector.name] = log
+            self._logs.append(log)
+
+    def _sync_clock(self) -> None:
+        """Tick what there is: the connectors, then the strategy, so that it sees what they learnt in the same tick."""
+        wanted: list[Any] = [*self.connectors.values(), *([self._strategy] if self._strategy is not None else [])]
+        for child in self.clock.children:
+            if child not in wanted:
+                self.clock.remove_iterator(child)
+        missing = [child for child in wanted if child not in self.clock.children]
+        if self._strategy is not None and missing and self._strategy not in missing:
+            self.clock.remove_iterator(self._strategy)
+            missing.append(self._strategy)
+        for child in missing:
             self.clock.add_iterator(child)
-            self.clock.add_iterator(strategy)
-        else:
-            self.clock.add_iterator(child)
+
+    def _let_go(self, connector: Connector) -> None:
+        """Take out a strategy whose market is about to be removed under it: it would place orders meanwhile."""
+        if (
+            self.running
+            and self._strategy is not None
+            and connector in self._strategy.markets
+            and connector.mode != "data"
+        ):
+            logger.warning("%s is taken out, as its market %s is removed", self._strategy.name, connector.name)
+            self._swap_strategy(None)
 
     async def remove_connector(self, name: str, timeout: float = 10.0) -> list[str]:
         """Cancel a connector's orders and close it; return the ids of orders that may still be open."""
@@ -179,14 +217,17 @@ class TradingCore:
 
     async def _remove_connector(self, name: str, timeout: float) -> list[str]:
         async with self._lock:
-            self.clock.remove_iterator(self.connector_manager.get_connector(name))
-            return await self.connector_manager.remove_connector(name, timeout)
+            self._marks |= self._current_marks()
+            try:
+                return await self.connector_manager.remove_connector(name, timeout)
+            finally:
+                self._sync_clock()
 
     async def start(self) -> None:
         """Start the clock and the strategy; does nothing when they run.
 
-        Raises ``NotReady`` when a connector is not, and ``AuthenticationFailed`` when a strategy was set but a live
-        connector's key is refused.
+        Raises ``NotReady`` when a connector has no connection or the strategy's market is none of this core's, and
+        ``AuthenticationFailed`` when a strategy was set but a live connector's key is refused.
         """
         await self._on_own_loop(self._start())
 
@@ -195,14 +236,28 @@ class TradingCore:
             if self.running:
                 return
             self._check_connectors()
-            self._clock_task = self.supervisor.spawn(self.clock.run(), name="clock")
+            self._clock_task = self.supervisor.spawn(self._run_clock(), name="clock")
+
+    async def _run_clock(self) -> None:
+        await self.clock.run()
+        # Only a cancellation by stop() ends it on purpose.
+        logger.error("core %s: the clock ended by itself; the strategy's orders are cancelled", self.name)
+        if self._strategy is not None:
+            self._strategy.cancel_all()
 
     def _check_connectors(self) -> None:
-        for connector in self.connectors.values():
+        connectors = self.connectors.values()
+        for connector in connectors:
             if connector.mode != "data" and connector.trading_refused and self._strategy is not None:
                 raise AuthenticationFailed(f"{connector.name} refuses to trade: {connector.trading_refused}")
             if not connector.readiness["network"]:
                 raise NotReady(f"{connector.name} has no connection: {connector.last_error or 'not tried yet'}")
+        for market in self._strategy.markets if self._strategy is not None else ():
+            if isinstance(market, Connector) and market not in connectors:
+                raise NotReady(
+                    f"{market.name}, the market of {self._strategy}, is closed or belongs to another core; "
+                    f"make the strategy anew with the market that add_connector returns"
+                )
 
     async def stop(self, timeout: float = 10.0) -> StopReport:
         """Stop strategy and clock, cancel every order of this core, close connectors, end every task.
@@ -213,16 +268,16 @@ class TradingCore:
         return await self._on_own_loop(self._stop(timeout))
 
     async def _stop(self, timeout: float) -> StopReport:
+        if self._clock_task is not None:
+            await self.supervisor.cancel(self._clock_task)
+        if self._adding is not None:
+            self._adding.cancel()
         async with self._lock:
-            if self._clock_task is not None:
-                await self.supervisor.cancel(self._clock_task)
-                self._clock_task = None
-            self._marks = self._current_marks()
+            self._clock_task = None
+            self._marks |= self._current_marks()
             names = list(self.connectors)
             lefts = await asyncio.gather(*(self.connector_manager.remove_connector(name, timeout) for name in names))
-            for child in self.clock.children:
-                if child is not self._strategy:
-                    self.clock.remove_iterator(child)
+            self._sync_clock()
             tasks_left = await self.supervisor.close()
             self.supervisor = TaskSupervisor(self.name)
             self.connector_manager.bind(self.supervisor, self.affinity)
@@ -248,17 +303,16 @@ class TradingCore:
         self.affinity.call(self._swap_strategy, strategy)
 
     def _swap_strategy(self, strategy: StrategyBase | None) -> None:
-        if strategy is self._strategy:
+        previous = self._strategy
+        if strategy is previous:
             return
-        if self._strategy is not None:
-            if self._strategy in self.clock.children:
-                self.clock.remove_iterator(self._strategy)
-            self._strategy.cancel_all()
-            self._strategy.health.on_failed_tick = None
         self._strategy = strategy
         if strategy is not None:
             strategy.health.on_failed_tick = self._on_failed_tick
-            self.clock.add_iterator(strategy)
+        self._sync_clock()
+        if previous is not None:
+            previous.health.on_failed_tick = None
+            previous.cancel_all()
 
     def _on_failed_tick(self, error: StrategyError) -> None:
         strategy = self._strategy
@@ -284,14 +338,12 @@ class TradingCore:
     @property
     def orders(self) -> pd.DataFrame:
         """Return this session's orders, oldest first, one row each."""
-        return orders_frame(
-            [(log.connector_name, order) for log in self.session_logs.values() for order in log.all_orders()]
-        )
+        return orders_frame([(log.connector_name, order) for log in self._logs for order in log.all_orders()])
 
     @property
     def fills(self) -> pd.DataFrame:
         """Return this session's fills, oldest first, one row each."""
-        fills = [(log.connector_name, fill) for log in self.session_logs.values() for fill in log.fills]
+        fills = [(log.connector_name, fill) for log in self._logs for fill in log.fills]
         return fills_frame(sorted(fills, key=lambda pair: pair[1].timestamp))
 
     @property
@@ -304,8 +356,8 @@ class TradingCore:
         """Return profit and loss of this session's fills, one row a pair, at the mid price of now or of the stop."""
         marks = self._marks | self._current_marks()
         return pnl_frame(
-            (name, totals, marks.get((name, totals.trading_pair), Decimal("NaN")))
-            for name, log in self.session_logs.items()
+            (log.connector_name, totals, marks.get((log.connector_name, totals.trading_pair), Decimal("NaN")))
+            for log in self._logs
             for totals in log.totals.values()
         )
 
@@ -340,6 +392,11 @@ class TradingCore:
         state = "running" if self.running else "stopped"
         strategy = self._strategy.name if self._strategy else "no strategy"
         return f"<TradingCore {self.name!r} {state}: {', '.join(self.connectors) or 'no connectors'}; {strategy}>"
+
+
+def _cancelled_itself() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, object]]:

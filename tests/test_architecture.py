@@ -1,5 +1,6 @@
 """The contracts of import-linter hold, and each one notices a planted violation."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -56,3 +57,12 @@ def test_every_contract_has_a_planted_violation():
     assert config.count("[[tool.importlinter.contracts]]") == len(PLANTED)
     for contract in PLANTED:
         assert f'id = "{contract}"' in config
+
+
+def test_one_file_imports_ccxt_also_by_name():
+    """What the linter cannot see: an import by a text."""
+    importing = re.compile(
+        r"^\s*(import ccxt(\.\S+)?( as \w+)?$|from ccxt\S* import)|import_module\(\s*f?[\"']ccxt", re.MULTILINE
+    )
+    files = {path.name for path in (ROOT / "kit").rglob("*.py") if importing.search(path.read_text())}
+    assert files == {"ccxt_exchange.py"}

@@ -26,6 +26,12 @@ def test_an_unknown_name_is_an_attribute_error():
         kit.NoSuchThing  # noqa: B018
 
 
+def test_modules_are_attributes():
+    code = "import kit; print(kit.errors.KitError.__name__, kit.notebook.plot_depth.__name__)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert told.stdout.split() == ["KitError", "plot_depth"]
+
+
 def test_import_kit_loads_no_heavy_library():
     code = f"import sys, kit; print([name for name in {HEAVY!r} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
@@ -35,7 +41,7 @@ def test_import_kit_loads_no_heavy_library():
 def test_environment_yml_and_pyproject_ask_for_the_same_packages():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = set(project["project"]["dependencies"])
-    wanted |= {line for line in project["dependency-groups"]["dev"] if line.startswith("pytest>")}
+    wanted |= set(project["dependency-groups"]["dev"])
     environment = (ROOT / "environment.yml").read_text()
     listed = set(re.findall(r"^ {6}- (?!-e)(\S+)$", environment, re.MULTILINE))
     assert listed == wanted

@@ -7,6 +7,7 @@ import pytest
 
 import kit
 from kit.connectors import connector_manager
+from kit.connectors.client_order_ids import ClientOrderIds
 from kit.errors import AuthenticationFailed, InvalidInput, MissingCredentials, NotReady, NotSupported
 from kit.trading_core import MAX_STRATEGY_ERRORS, TradingCore
 from kit.types.orders import OrderState, OrderUpdate
@@ -61,9 +62,10 @@ class Failing(kit.Strategy):
 async def test_a_live_name_hands_back_the_same_core(core, venue):
     await connect(core)
     assert TradingCore("test", tick_size=0.05) is core
+    assert TradingCore("test") is core
     assert TradingCore("other") is not core
     with pytest.raises(InvalidInput, match=r"tick_size 0.05 s, but 1 was asked.*stop"):
-        TradingCore("test")
+        TradingCore("test", tick_size=1)
     await core.stop()
     assert TradingCore("test") is not core
 
@@ -217,7 +219,7 @@ async def test_a_refused_key_stops_the_start_with_its_reason(core, venue):
 
 async def test_orders_of_a_run_that_died_are_cancelled_by_stop(core, venue):
     await connect(core)
-    earlier = core.connector_manager.ids.next()
+    earlier = ClientOrderIds("test").next()
     venue.open[earlier] = OrderUpdate(PAIR, OrderState.OPEN, 0.0, client_order_id=earlier, exchange_order_id="E9")
     assert (await core.stop()).clean
     assert venue.open == {}
@@ -302,3 +304,161 @@ async def test_stop_reports_what_a_connector_left_that_was_closed_before(venue):
     await until(lambda: venue.open)
     await market.close()
     assert (await core.stop()).orders_left == {"binance": [order_id]}
+
+
+# what a review reproduced once
+
+
+async def test_a_replacement_is_refused_while_a_cancel_is_unconfirmed(core, venue, monkeypatch):
+    market = await connect(core)
+    market.buy(PAIR, Decimal(1), kit.OrderType.LIMIT, Decimal(99))
+    await until(lambda: venue.open)
+    venue.auto = False
+    sweep = market.sweep
+    monkeypatch.setattr(market, "sweep", lambda timeout=10.0: sweep(0.05))
+    with pytest.raises(NotReady, match="not replaced"):
+        await core.add_connector("binance", [PAIR], mode="data")
+    assert core.connectors == {"binance": market}
+    venue.auto = True
+    venue.confirm_cancel(venue.cancelled[0])
+    await until(lambda: not venue.open)
+
+
+async def test_removing_a_market_takes_its_strategy_out_first(core, venue):
+    market = await connect(core)
+    core.strategy = Quoter(market, PAIR)
+    await core.start()
+    await until(lambda: venue.open)
+    assert await core.remove_connector("binance") == []
+    assert core.strategy is None
+    assert venue.open == {}
+    assert core.running
+    assert core.clock.children == ()
+
+
+async def test_a_failed_replacement_leaves_no_dead_child_on_the_clock(core, venue):
+    market = await connect(core)
+    venue.offline = True
+    with pytest.raises(NotReady):
+        await core.add_connector("binance", [PAIR], mode="data", timeout=0.1)
+    assert market not in core.clock.children
+    venue.offline = False
+
+
+async def test_stop_interrupts_a_connect_that_takes_long(venue):
+    core = TradingCore("hasty")
+    venue.offline = True
+    connecting = asyncio.ensure_future(connect(core))
+    await until(lambda: core.connectors)
+    assert (await core.stop()).clean
+    with pytest.raises(NotReady, match="was stopped while it connected"):
+        await connecting
+
+
+async def test_start_refuses_a_strategy_whose_market_is_gone(venue):
+    core = TradingCore("again", tick_size=0.05)
+    market = await connect(core)
+    core.strategy = Quoter(market, PAIR)
+    await core.stop()
+    await connect(core)
+    with pytest.raises(NotReady, match="closed or belongs to another core"):
+        await core.start()
+    await core.stop()
+
+
+async def test_the_session_outlives_stops_and_replacements(core, venue):
+    market = await connect(core)
+    market.buy(PAIR, Decimal(1), kit.OrderType.LIMIT, Decimal(99))
+    await until(lambda: venue.open)
+    venue.fill(next(iter(venue.open)), "1", "99", timestamp=5.0)
+    await until(lambda: len(core.fills) == 1)
+    await core.stop()
+    await core.stop()
+    assert core.pnl["pnl_quote"].tolist() == pytest.approx([1.5])
+    venue.open.clear()
+    await connect(core)
+    assert len(core.fills) == 1
+
+
+def test_a_core_whose_loop_ended_without_stop_says_so_and_goes_on(monkeypatch, caplog):
+    venue = FakeVenue()
+    monkeypatch.setattr(connector_manager, "CcxtExchange", lambda *_, **__: venue)
+    core = TradingCore("left behind")
+
+    async def leave():
+        market = await connect(core)
+        market.buy(PAIR, Decimal(1), kit.OrderType.LIMIT, Decimal(99))
+
+    async def come_back():
+        await connect(core)
+        return await core.stop()
+
+    asyncio.run(leave())
+    assert asyncio.run(come_back()).clean
+    assert "ended without stop()" in caplog.text
+
+
+async def test_a_clock_that_ends_by_itself_cancels_and_says_so(core, venue, caplog):
+    class Ending(kit.TimeIterator):
+        def tick(self, timestamp):
+            super().tick(timestamp)
+            if venue.open:
+                raise StopIteration
+
+    market = await connect(core)
+    core.strategy = Quoter(market, PAIR)
+    core.clock.add_iterator(Ending("ending"))
+    await core.start()
+    await until(lambda: not core.running)
+    await until(lambda: not venue.open)
+    assert "ended by itself" in caplog.text
+
+
+async def test_a_stray_stop_iteration_of_a_strategy_is_an_error_like_others(core, venue, caplog):
+    class Stray(kit.Strategy):
+        def on_tick(self, timestamp):
+            if not self.active_orders:
+                self.buy("1", "99")
+            next(iter(()))
+
+    market = await connect(core)
+    core.strategy = stray = Stray(market, PAIR)
+    await core.start()
+    await until(lambda: stray.paused)
+    await until(lambda: not venue.open)
+    assert core.running
+
+
+async def test_a_paused_strategy_places_nothing_from_its_hooks(core, venue, caplog):
+    class Stubborn(kit.Strategy):
+        def on_tick(self, timestamp):
+            if not self.active_orders:
+                self.buy("1", "99")
+            raise ValueError("planned")
+
+        def did_cancel_order(self, event):
+            self.buy("1", "98")
+
+    market = await connect(core)
+    core.strategy = stubborn = Stubborn(market, PAIR)
+    await core.start()
+    await until(lambda: stubborn.paused)
+    await until(lambda: not venue.open)
+    ticks = core.clock.stats.ticks
+    await until(lambda: core.clock.stats.ticks > ticks + 1)
+    assert venue.open == {}
+
+
+async def test_a_strategy_that_fails_to_start_is_paused_and_its_orders_are_cancelled(core, venue, caplog):
+    class Early(kit.Strategy):
+        def on_start(self, timestamp):
+            self.buy("1", "99")
+            raise ValueError("planned")
+
+    market = await connect(core)
+    core.strategy = early = Early(market, PAIR)
+    await core.start()
+    await until(lambda: early.paused)
+    assert "planned" in early.pause_reason
+    await until(lambda: venue.cancelled)
+    await until(lambda: not venue.open)

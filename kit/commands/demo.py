@@ -113,26 +113,25 @@ async def demo(args: argparse.Namespace, console: Console) -> Summary:
 
     before = set(asyncio.all_tasks())
     summary = Summary()
-    options = {"replay": args.replay, "speed": args.speed} if args.replay else {"seed": args.seed}
     with console.status("starting the exchange and connecting…"):
-        testnet = await Testnet.start(name="demo", **options)
+        testnet = await Testnet.start(name="demo", seed=args.seed, replay=args.replay, speed=args.speed)
     try:
         core = TradingCore("demo", tables=False)
         try:
             market = await core.add_connector("binance", [PAIR], mode="live", endpoint=testnet)
             core.strategy = _strategy(market)
             await core.start()
-            await _watch(core, market, args.seconds, console)
+            summary.seconds = await _watch(core, market, args.seconds, console)
             await _settle(core, market, testnet, summary)
         finally:
-            await core.stop()
+            report = await core.stop()
+        summary.tasks_left = len(report.tasks_left)
         summary.open_orders_on_exchange = len(await testnet.open_orders())
     finally:
         await testnet.stop()
-    summary.seconds = args.seconds
     # Closed sockets need a turn of the loop to end their tasks.
     await asyncio.sleep(0.1)
-    summary.tasks_left = len({task for task in asyncio.all_tasks() if not task.done()} - before)
+    summary.tasks_left += len({task for task in asyncio.all_tasks() if not task.done()} - before)
     return summary
 
 
@@ -153,17 +152,20 @@ def _strategy(market: Connector) -> Any:
     )
 
 
-async def _watch(core: TradingCore, market: Connector, seconds: float, console: Console) -> None:
+async def _watch(core: TradingCore, market: Connector, seconds: float, console: Console) -> float:
+    """Show the view for a while; return the seconds that passed."""
     from rich.live import Live
 
     from kit.commands.demo_view import render
 
     loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
+    start = loop.time()
+    end = start + seconds
     with Live(console=console, auto_refresh=False, transient=False) as live:
         while (left := end - loop.time()) > 0:
             live.update(render(core, market, PAIR, left), refresh=console.is_terminal)
             await asyncio.sleep(min(left, 1 / FRAMES_PER_SECOND))
+    return round(loop.time() - start, 3)
 
 
 async def _settle(core: TradingCore, market: Connector, testnet: Testnet, summary: Summary) -> None:
@@ -175,7 +177,7 @@ async def _settle(core: TradingCore, market: Connector, testnet: Testnet, summar
     core.strategy = None
     await market.cancel_all(10.0)
     log = core.session_logs[market.name]
-    summary.orders_created = log.counts[MarketEvent.BuyOrderCreated] + log.counts[MarketEvent.SellOrderCreated]
+    summary.orders_created = log.orders_created
     summary.orders_cancelled = log.counts[MarketEvent.OrderCancelled]
     summary.fills = len(log.fills)
     summary.base_total = f"{market.get_balance('BTC'):f}"

@@ -84,12 +84,12 @@ def _fills(core: TradingCore, market: Connector) -> RenderableType:
 
 def _totals(core: TradingCore, market: Connector, trading_pair: str) -> RenderableType:
     log = core.session_logs[market.name]
-    created = log.counts[MarketEvent.BuyOrderCreated] + log.counts[MarketEvent.SellOrderCreated]
     totals = log.totals.get(trading_pair)
     pnl = float(totals.pnl(market.get_mid_price(trading_pair))) if totals else 0.0
     book = market.order_book_tracker.status(trading_pair)
     return Text.assemble(
-        f"orders {created}  own fills {len(log.fills)}  cancels {log.counts[MarketEvent.OrderCancelled]}  PnL ",
+        f"orders {log.orders_created}  own fills {len(log.fills)}  "
+        f"cancels {log.counts[MarketEvent.OrderCancelled]}  PnL ",
         (f"{pnl:+.4f} USDT", "green" if pnl >= 0 else "red"),
         f" after fees of {float(totals.fees_quote) if totals else 0.0:.4f}",
         f"\nBTC {market.get_balance('BTC'):f}  USDT {market.get_balance('USDT'):.2f}"

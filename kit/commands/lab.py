@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -43,8 +44,16 @@ def notebooks_folder() -> Path:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run JupyterLab until it ends; returns its exit code."""
+    """Run JupyterLab until it ends; returns its exit code.
+
+    Ctrl-C is JupyterLab's to handle: it asks back, and shuts its kernels down in order.
+    """
     folder = args.notebooks or notebooks_folder()
     start = folder / QUICKSTART if (folder / QUICKSTART).exists() else folder
     command = [sys.executable, "-m", "jupyterlab", str(start), *args.jupyter]
-    return subprocess.call(command)  # noqa: S603  (our own interpreter, the user's own options)
+    # A handler, not SIG_IGN, which the child would inherit.
+    previous = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        return subprocess.call(command)  # noqa: S603  (our own interpreter, the user's own options)
+    finally:
+        signal.signal(signal.SIGINT, previous)

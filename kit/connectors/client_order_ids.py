@@ -64,3 +64,7 @@ class ClientOrderIds:
         return (
             client_order_id is not None and len(client_order_id) == ID_LENGTH and client_order_id.startswith(self.tag)
         )
+
+    def made_here(self, client_order_id: str) -> bool:
+        """Tell whether an id was made by this very generator, that is, in this run."""
+        return self.owns(client_order_id) and client_order_id.endswith(self._salt)

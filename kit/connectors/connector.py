@@ -46,6 +46,7 @@ logger = logging.getLogger(__name__)
 Mode = Literal["data", "paper", "live"]
 
 RULES_INTERVAL: Final = 1800.0
+UPKEEP_INTERVAL: Final = 1.0
 
 LAST_QUESTION: Final = 1.0
 """Seconds that the exchange has in any case to say which orders are still open, when all other patience is used up."""
@@ -90,6 +91,7 @@ class Connector(MarketView, NetworkIterator):
         self._rules_loaded_at = float("-inf")
         self._poll_count = -1
         self._polling: asyncio.Task[None] | None = None
+        self._upkeep_task: asyncio.Task[None] | None = None
         self._trade_taps: dict[str, Any] = {}
         self._closed = False
         self.trading_refused: str = "" if orders is not None else f"mode {mode!r} places no orders"
@@ -116,6 +118,8 @@ class Connector(MarketView, NetworkIterator):
                 self._supervisor,
                 trading_pairs=tuple(self._pairs),
                 time_source=time_source,
+                # Orders left from a run that died are this core's to follow, to fill and to cancel.
+                adopt=self.desk.owns,
             )
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -134,6 +138,12 @@ class Connector(MarketView, NetworkIterator):
             self._tap_trades(pair)
         if self.user_stream_tracker is not None:
             await self._start_trading(self.user_stream_tracker)
+            self._upkeep_task = self._supervisor.spawn(self._upkeep(), name="upkeep")
+
+    async def retry_trading(self) -> None:
+        """Try a refused key again, as its permissions may have been mended; harmless when trading is on."""
+        if self.user_stream_tracker is not None and self.trading_refused:
+            await self.affinity.run(self._start_trading(self.user_stream_tracker))
 
     async def _start_trading(self, user_stream: UserStreamTracker) -> None:
         try:
@@ -147,6 +157,8 @@ class Connector(MarketView, NetworkIterator):
 
     async def stop_network(self) -> None:
         """End every stream; orders in flight stay tracked."""
+        if self._upkeep_task is not None:
+            await self._supervisor.cancel(self._upkeep_task)
         if self.user_stream_tracker is not None:
             await self.user_stream_tracker.stop()
         await self.order_book_tracker.stop()
@@ -178,14 +190,24 @@ class Connector(MarketView, NetworkIterator):
         )
 
     def tick(self, timestamp: float) -> None:
-        """Wake the status poll when its interval has passed, and follow up cancels without an answer."""
+        """Follow up cancels and polls; beside the connector's own upkeep, for clocks that no loop drives."""
         NetworkIterator.tick(self, timestamp)
-        if self.desk is None or self.user_stream_tracker is None or self.trading_refused:
+        self._keep_up()
+
+    async def _upkeep(self) -> None:
+        while True:
+            await self._time_source.sleep(UPKEEP_INTERVAL)
+            self._keep_up()
+
+    def _keep_up(self) -> None:
+        if self.desk is None or self.user_stream_tracker is None or self._closed:
             return
         self.desk.tick()
-        count = int(timestamp / self.user_stream_tracker.poll_interval)
+        if self.trading_refused or self.network_status is not NetworkStatus.CONNECTED:
+            return
+        count = int(self._time_source.time() / self.user_stream_tracker.poll_interval)
         idle = self._polling is None or self._polling.done()
-        if count != self._poll_count and idle and self.network_status is NetworkStatus.CONNECTED:
+        if count != self._poll_count and idle:
             self._poll_count = count
             self._polling = self._supervisor.spawn(self._poll(self.user_stream_tracker), name="status poll")
 
@@ -294,8 +316,7 @@ class Connector(MarketView, NetworkIterator):
     def _trading_desk(self) -> OrderDesk:
         if self.desk is None:
             raise NotSupported(
-                f"{self.name} runs in mode {self.mode!r}, which places no orders; "
-                f"add the connector with mode='paper' or mode='live'"
+                f"{self.name} runs in mode {self.mode!r}, which places no orders; add the connector with mode='live'"
             )
         if self.trading_refused:
             raise AuthenticationFailed(f"{self.name} refuses to trade: {self.trading_refused}")
@@ -333,8 +354,12 @@ class Connector(MarketView, NetworkIterator):
         return self._trading_desk().place(TradeType.SELL, trading_pair, amount, order_type, price, time_in_force)
 
     def cancel(self, trading_pair: str, client_order_id: str) -> None:
-        """Ask to cancel an order; the exchange's word comes as an event. Callable from any thread."""
-        self._trading_desk().cancel(trading_pair, client_order_id)
+        """Ask to cancel an order; the exchange's word comes as an event. Callable from any thread.
+
+        Also while trading is refused: a key may still be able to cancel. Raises ``OrderNotFound`` for unknown ids.
+        """
+        desk = self.desk if self.trading_refused and not self._closed else None
+        (desk or self._trading_desk()).cancel(trading_pair, client_order_id)
 
     async def cancel_all(self, timeout: float = 10.0) -> list[CancellationResult]:
         """Cancel every order in flight; return each with whether the exchange confirmed its end in time.
@@ -346,44 +371,63 @@ class Connector(MarketView, NetworkIterator):
         return await self.affinity.run(self.desk.cancel_all(timeout))
 
     async def open_orders_on_exchange(self) -> list[OrderUpdate]:
-        """Ask the exchange which orders of this core's tag are open, tracked here or not.
+        """Ask the exchange which orders of this core are open, tracked here or left from a run that died.
 
-        Raises ``TryAgain`` errors when it cannot be asked.
+        Asks for the streamed pairs and those of orders in flight. Raises ``TryAgain`` errors when it cannot be asked.
         """
+        return await self.affinity.run(self._open_orders_on_exchange())
+
+    async def _open_orders_on_exchange(self) -> list[OrderUpdate]:
         if self._account is None or self.desk is None or self.trading_refused:
             return []
-        desk = self.desk
-        return [
-            update
-            for pair in self._pairs
-            for update in await self._account.fetch_open_orders(pair)
-            if desk.owns(update)
-        ]
+        pairs = dict.fromkeys([*self._pairs, *(order.trading_pair for order in self.desk.unresolved())])
+        updates = [update for pair in pairs for update in await self._account.fetch_open_orders(pair)]
+        return [update for update in updates if self.desk.owns(update)]
 
     async def sweep(self, timeout: float = 10.0) -> list[str]:
-        """Cancel every order of this core's tag, also those left from a run that died; return the ids left open.
+        """Cancel every order of this core, also those left from a run that died; return the ids that may be open.
 
-        Waits for the exchange's word, at most ``timeout`` seconds and one more for the last question. Where the
-        exchange cannot be asked any more, or refuses to answer, the orders still tracked as open are returned.
+        New orders are refused from now on (``reopen`` ends that). Waits for the exchange's word, at most ``timeout``
+        seconds and one more for the last question. An order counts as ended only on the exchange's word: what is
+        unresolved, or tracked while the exchange cannot be asked, is returned.
         """
+        if self.desk is None:
+            return []
+        if self._closed:
+            return [order.client_order_id for order in self.desk.unresolved()]
+        self.desk.shut(f"{self.name} is being stopped")
+        return await self.affinity.run(self._sweep(self.desk, timeout))
+
+    async def _sweep(self, desk: OrderDesk, timeout: float) -> list[str]:
         deadline = self._time_source.monotonic() + timeout
-        await self.cancel_all(timeout)
-        while self.desk is not None and not self.trading_refused and not self._closed:
-            patience = max(deadline - self._time_source.monotonic(), LAST_QUESTION)
-            try:
-                left = await wait_for(self.open_orders_on_exchange(), patience, self._time_source)
-            except (KitError, TimeoutError) as error:
-                logger.warning("%s: cannot ask for open orders: %s", self.name, str(error) or "no answer in time")
-                return list(self.in_flight_orders)
-            if not left or self._time_source.monotonic() >= deadline:
-                return [update.client_order_id or "" for update in left]
-            self.desk.cancel_strangers(left)
+        while True:
+            await desk.cancel_all(max(deadline - self._time_source.monotonic(), 0.0))
+            shown = await self._ask_once_more(deadline)
+            left = {order.client_order_id for order in desk.unresolved()}
+            left |= {update.client_order_id or "" for update in shown or ()}
+            if not left or shown is None or self._time_source.monotonic() >= deadline:
+                return sorted(left)
+            desk.cancel_strangers(shown)
             await self._time_source.sleep(0.2)
-        return list(self.in_flight_orders)
+
+    async def _ask_once_more(self, deadline: float) -> list[OrderUpdate] | None:
+        patience = max(deadline - self._time_source.monotonic(), LAST_QUESTION)
+        try:
+            return await wait_for(self._open_orders_on_exchange(), patience, self._time_source)
+        except (KitError, TimeoutError) as error:
+            logger.warning("%s: cannot ask for open orders: %s", self.name, str(error) or "no answer in time")
+            return None
+
+    def reopen(self) -> None:
+        """Take orders again after a sweep."""
+        if self.desk is not None:
+            self.desk.reopen()
 
     async def add_trading_pair(self, trading_pair: str) -> None:
         """Stream one more pair; returns when its book is asked for. Raises ``UnknownPair``."""
-        pair = normalize_pair(trading_pair)
+        await self.affinity.run(self._add_trading_pair(normalize_pair(trading_pair)))
+
+    async def _add_trading_pair(self, pair: str) -> None:
         if pair in self._pairs:
             return
         self.rule(pair)
@@ -393,11 +437,21 @@ class Connector(MarketView, NetworkIterator):
         if self.user_stream_tracker is not None:
             self.user_stream_tracker.add_trading_pair(pair)
 
-    async def remove_trading_pair(self, trading_pair: str) -> None:
-        """Stop streaming a pair; raises ``UnknownPair`` if it is not streamed."""
-        pair = normalize_pair(trading_pair)
+    async def remove_trading_pair(self, trading_pair: str, timeout: float = 10.0) -> None:
+        """Cancel the orders on a pair and stop streaming it.
+
+        Raises ``UnknownPair`` if it is not streamed, and ``NotReady``, with the pair still streaming, when the exchange
+        does not confirm the cancels within ``timeout`` seconds.
+        """
+        await self.affinity.run(self._remove_trading_pair(normalize_pair(trading_pair), timeout))
+
+    async def _remove_trading_pair(self, pair: str, timeout: float) -> None:
         if pair not in self._pairs:
             raise UnknownPair(f"{self.name} does not stream {pair}; it streams {', '.join(self._pairs)}")
+        results = [] if self.desk is None else await self.desk.cancel_all(timeout, pair)
+        if left := [result.order_id for result in results if not result.success]:
+            raise NotReady(f"{pair} stays: the exchange has not confirmed the cancels of {', '.join(left)}; try again")
+        logger.info("%s: %s is streamed no more", self.name, pair)
         self._trade_taps.pop(pair)()
         self._pairs.remove(pair)
         await self.order_book_tracker.remove_trading_pair(pair)
@@ -410,4 +464,6 @@ class Connector(MarketView, NetworkIterator):
 
     def __repr__(self) -> str:
         state = "ready" if self.ready else self.network_status.name.lower()
+        if self.mode != "data" and self.trading_refused:
+            state = "trading refused"
         return f"<Connector {self.name} {self.mode} {', '.join(self._pairs)}: {state}>"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, get_args
@@ -15,7 +15,7 @@ from kit.connectors.pairs import normalize_pair
 from kit.core.affinity import LoopAffinity
 from kit.core.clock import SYSTEM_TIME, TimeSource
 from kit.core.tasks import TaskSupervisor
-from kit.errors import InvalidInput, MissingCredentials, NotSupported
+from kit.errors import InvalidInput, MissingCredentials, NotReady, NotSupported
 from kit.market.order_book import OrderBook
 from kit.types.ports import Credentials, Endpoint
 
@@ -69,6 +69,14 @@ class ConnectorManager:
         self.ids = ClientOrderIds(core_name, time_source=time_source)
         self._connectors: dict[str, Connector] = {}
         self._configs: dict[str, ConnectorConfig] = {}
+        self.before_removal: Callable[[Connector], None] = lambda _: None
+
+    def abandon(self) -> list[str]:
+        """Forget every connector without a word to its exchange, as their loop is gone; return the ids in flight."""
+        left = [order_id for connector in self._connectors.values() for order_id in connector.in_flight_orders]
+        self._connectors.clear()
+        self._configs.clear()
+        return left
 
     def bind(self, supervisor: TaskSupervisor, affinity: LoopAffinity) -> None:
         """Say who owns the tasks of connectors made from now on, and on which loop they live."""
@@ -93,8 +101,9 @@ class ConnectorManager:
     ) -> Connector:
         """Return a ready connector: the one that runs under this name if it is the same, else a new one.
 
-        The same configuration with other pairs keeps the connector and changes its pairs; another configuration ends
-        the old connector first, with its orders cancelled, and says so in the log.
+        The same configuration with other pairs keeps the connector and changes its pairs; a key that was refused is
+        tried again. Another configuration ends the old connector first, with its orders cancelled, and says so in the
+        log; where the exchange does not confirm the cancels, the old one stays and ``NotReady`` is raised.
         """
         pairs = _checked_pairs(trading_pairs)
         name = name or exchange_id
@@ -102,12 +111,12 @@ class ConnectorManager:
         existing = self._connectors.get(name)
         if existing is not None and self._configs[name] == config:
             await self._set_pairs(existing, pairs)
+            await existing.retry_trading()
             await existing.wait_ready(timeout)
             return existing
         connector = self._build(name, config, pairs, endpoint)
         if existing is not None:
-            logger.warning("%s is replaced: asked for another configuration than the running one", name)
-            await self.remove_connector(name)
+            await self._make_way(name, existing)
         self._connectors[name], self._configs[name] = connector, config
         connector.open()
         try:
@@ -116,6 +125,16 @@ class ConnectorManager:
             await self.remove_connector(name)
             raise
         return connector
+
+    async def _make_way(self, name: str, existing: Connector) -> None:
+        logger.warning("%s is replaced: asked for another configuration than the running one", name)
+        self.before_removal(existing)
+        if left := await existing.sweep():
+            existing.reopen()
+            raise NotReady(
+                f"{name} is not replaced: the exchange has not confirmed the cancels of {', '.join(left)}; try again"
+            )
+        await self.remove_connector(name)
 
     def _build(self, name: str, config: ConnectorConfig, pairs: Sequence[str], endpoint: Endpoint | None) -> Connector:
         trading = config.mode == "live"
@@ -151,6 +170,7 @@ class ConnectorManager:
     async def remove_connector(self, name: str, timeout: float = 10.0) -> list[str]:
         """End a connector: cancel its orders, close its streams; return the ids of orders left open."""
         connector = self.get_connector(name)
+        self.before_removal(connector)
         try:
             return await connector.sweep(timeout)
         finally:  # also when the caller lost patience: streams and tasks end in any case

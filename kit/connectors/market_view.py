@@ -109,10 +109,10 @@ class MarketView:
         return floor_to(price, self.rule(trading_pair).min_price_increment)
 
     def quantize_order_amount(self, trading_pair: str, amount: Decimal) -> Decimal:
-        """Round a base amount down to the pair's amount step; below the minimum order size it is 0."""
+        """Round a base amount down to the pair's amount step; below the minimum order size it is 0; NaN passes."""
         rule = self.rule(trading_pair)
         quantized = floor_to(amount, rule.min_base_amount_increment)
-        return Decimal(0) if quantized < rule.min_order_size else quantized
+        return Decimal(0) if not quantized.is_nan() and quantized < rule.min_order_size else quantized
 
     def get_fee(self, trading_pair: str, order_type: OrderType = OrderType.LIMIT) -> Decimal:
         """Return the fee as a fraction: taker for market orders, maker for the others."""

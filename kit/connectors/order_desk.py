@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,7 +18,7 @@ from kit.connectors.pairs import normalize_pair
 from kit.core.affinity import LoopAffinity
 from kit.core.clock import TimeSource
 from kit.core.pubsub import PubSub
-from kit.errors import InvalidOrder, KitError, OrderNotFound
+from kit.errors import InvalidOrder, KitError, NotReady, OrderNotFound
 from kit.market.order_book import OrderBook
 from kit.orders.balances import Balances
 from kit.orders.client_order_tracker import ClientOrderTracker
@@ -39,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 CANCEL_RESEND_AFTER: Final = 5.0
 """Seconds after which a cancel without an answer is sent again; cancelling twice is harmless."""
+
+CANCEL_RETRY_AFTER: Final = 1.0
+"""Seconds after which a cancel that failed is tried again by the desk itself."""
 
 _ENDINGS: Final = (
     MarketEvent.OrderCancelled,
@@ -62,7 +66,9 @@ class CancellationResult:
 class OrderDesk:
     """Sends orders and cancels of one connector and follows them until the exchange confirms their end.
 
-    Everything that changes state runs on the core's loop; ``place`` and ``cancel`` may be called from any thread.
+    A wish to cancel is kept until the order has ended: it waits for the order's acknowledgement, and is sent again
+    when it failed or got no answer. ``shut`` refuses new orders while a connector is being swept. Everything that
+    changes state runs on the core's loop; ``place`` and ``cancel`` may be called from any thread.
     """
 
     def __init__(
@@ -84,8 +90,8 @@ class OrderDesk:
         self._ids = ids
         self._time_source = time_source
         self._affinity = affinity
-        self._cancel_sent: dict[str, float] = {}
-        self._cancel_when_open: set[str] = set()
+        self._cancel_wanted: dict[str, float] = {}  # client order id -> when it was last asked for, monotonic
+        self._shut = ""
         self._changed = asyncio.Event()
         for tag in _ENDINGS:
             pubsub.add_listener(tag, self._on_end)
@@ -102,6 +108,8 @@ class OrderDesk:
         time_in_force: TimeInForce,
     ) -> str:
         """Check, quantise, track and send an order; return its client order id at once."""
+        if self._shut:
+            raise NotReady(f"no new orders now: {self._shut}")
         rule = self._view.rule(trading_pair)
         book = self._view.get_order_book(rule.trading_pair)
         order_rules.check_type(rule, order_type, time_in_force)
@@ -146,6 +154,8 @@ class OrderDesk:
         self._tracker.start_tracking_order(order)
         self._balances.hold(order, price=None if touch.is_nan() else touch)
         try:
+            if self._shut:  # since the caller's thread looked
+                raise NotReady(f"no new orders now: {self._shut}")
             self._port.submit(request)
         except KitError as error:  # nothing was sent; the caller has the id already, so it hears of it by an event
             logger.warning("order %s was not sent: %s", request.client_order_id, error)
@@ -166,27 +176,44 @@ class OrderDesk:
         An order that the exchange has not acknowledged yet is cancelled as soon as it does, as a cancel that overtakes
         its order would find nothing. Raises ``OrderNotFound`` for an id that was never tracked here.
         """
+        unknown = self._tracker.fetch_order(client_order_id=client_order_id) is None
+        if unknown and (self._affinity.here or not self._ids.made_here(client_order_id)):
+            raise self._not_found(trading_pair, client_order_id)
+        # From another thread the order itself may still be on its way to the loop, in front of this cancel.
+        self._affinity.call(self._cancel, trading_pair, client_order_id)
+
+    def _not_found(self, trading_pair: str, client_order_id: str) -> OrderNotFound:
+        return OrderNotFound(
+            f"no order {client_order_id!r} of this connector is known on {normalize_pair(trading_pair)}; "
+            f"in flight are {', '.join(self._tracker.active_orders) or 'none'}"
+        )
+
+    def _cancel(self, trading_pair: str, client_order_id: str) -> None:
         order = self._tracker.fetch_order(client_order_id=client_order_id)
         if order is None:
-            raise OrderNotFound(
-                f"no order {client_order_id!r} of this connector is known on {normalize_pair(trading_pair)}; "
-                f"in flight are {', '.join(self._tracker.active_orders) or 'none'}"
-            )
-        if order.is_open:
-            self._affinity.call(self._request_cancel, order)
+            raise self._not_found(trading_pair, client_order_id)
+        # What was asked for by hand is sent at once, unless an earlier cancel still waits for its answer.
+        if order.current_state is not OrderState.PENDING_CANCEL:
+            self._cancel_wanted.pop(client_order_id, None)
+        self._request_cancel(order)
 
     def _request_cancel(self, order: InFlightOrder) -> None:
+        order_id = order.client_order_id
         if order.is_done:
+            self._cancel_wanted.pop(order_id, None)
             return
+        asked = self._cancel_wanted.setdefault(order_id, -math.inf)
         if order.current_state in _UNACKNOWLEDGED:
-            self._cancel_when_open.add(order.client_order_id)
             return
-        self._cancel_when_open.discard(order.client_order_id)
-        now = self._time_source.time()
+        now = self._time_source.monotonic()
         waiting = order.current_state is OrderState.PENDING_CANCEL  # else the last cancel, if any, has failed
-        if waiting and now - self._cancel_sent.get(order.client_order_id, float("-inf")) < CANCEL_RESEND_AFTER:
+        if now - asked < (CANCEL_RESEND_AFTER if waiting else CANCEL_RETRY_AFTER):
             return
-        self._cancel_sent[order.client_order_id] = now
+        self._cancel_wanted[order_id] = now
+        self._send_cancel(order)
+
+    def _send_cancel(self, order: InFlightOrder) -> None:
+        now = self._time_source.time()
         self._tracker.process_order_update(
             OrderUpdate(
                 order.trading_pair,
@@ -205,26 +232,41 @@ class OrderDesk:
             )
 
     def tick(self) -> None:
-        """Send again the cancels that were never answered, and those whose order has become known meanwhile."""
-        for order in list(self._tracker.active_orders.values()):
-            wanted = order.client_order_id in self._cancel_when_open
-            if wanted or order.current_state is OrderState.PENDING_CANCEL:
+        """Follow up every wish to cancel: send what became possible, and again what failed or got no answer."""
+        for order_id in list(self._cancel_wanted):
+            order = self._tracker.fetch_order(client_order_id=order_id)
+            if order is None:
+                del self._cancel_wanted[order_id]
+            else:
                 self._request_cancel(order)
 
     def _on_created(self, event: Event) -> None:
         order = self._tracker.fetch_order(client_order_id=getattr(event, "order_id", ""))
-        if order is not None and order.client_order_id in self._cancel_when_open:
+        if order is not None and order.client_order_id in self._cancel_wanted:
             self._request_cancel(order)
 
     def _on_end(self, event: Event) -> None:
-        order_id = getattr(event, "order_id", "")
-        self._cancel_sent.pop(order_id, None)
-        self._cancel_when_open.discard(order_id)
+        self._cancel_wanted.pop(getattr(event, "order_id", ""), None)
         self._changed.set()
 
-    async def cancel_all(self, timeout: float) -> list[CancellationResult]:
-        """Cancel every order in flight and wait, at most ``timeout`` seconds, for the exchange's word on each."""
-        orders = list(self._tracker.active_orders.values())
+    def shut(self, reason: str) -> None:
+        """Refuse new orders, saying why, until ``reopen``."""
+        self._shut = reason
+
+    def reopen(self) -> None:
+        """Take new orders again."""
+        self._shut = ""
+
+    def unresolved(self) -> list[InFlightOrder]:
+        """Return the orders that may rest on the exchange for all that is known."""
+        return [order for order in self._tracker.active_orders.values() if order.is_open]
+
+    async def cancel_all(self, timeout: float, trading_pair: str | None = None) -> list[CancellationResult]:
+        """Cancel every order in flight (on ``trading_pair``, if given) and wait for the exchange's word on each.
+
+        Waits at most ``timeout`` seconds; orders placed meanwhile are left alone.
+        """
+        orders = [order for order in self.unresolved() if trading_pair in (None, order.trading_pair)]
         deadline = self._time_source.monotonic() + timeout
         while pending := [order for order in orders if order.is_open]:
             for order in pending:
@@ -233,7 +275,7 @@ class OrderDesk:
             if remaining <= 0:
                 logger.warning("%d orders are not confirmed as cancelled after %.1f s", len(pending), timeout)
                 break
-            await self._wait_for_change(min(remaining, 1.0))
+            await self._wait_for_change(min(remaining, CANCEL_RETRY_AFTER))
         return self._results(orders)
 
     async def _wait_for_change(self, seconds: float) -> None:
@@ -247,23 +289,19 @@ class OrderDesk:
         return [CancellationResult(order.client_order_id, order.is_done, order.current_state) for order in orders]
 
     def owns(self, update: OrderUpdate) -> bool:
-        """Tell whether an order that the exchange shows carries this core's tag."""
-        return self._ids.owns(update.client_order_id)
+        """Tell whether an order that the exchange shows is this connector's, or left from a run that died.
 
-    def cancel_strangers(self, updates: Sequence[OrderUpdate]) -> list[OrderUpdate]:
-        """Ask to cancel those open orders of this core's tag that are not tracked; return them.
-
-        ``updates`` are the account's open orders. Such orders are left from a run of this core that died.
+        Orders of this core's tag that this process made but this connector does not track are another connector's.
         """
-        strangers = [
-            update
-            for update in updates
-            if self._ids.owns(update.client_order_id)
-            and update.client_order_id is not None
-            and self._tracker.fetch_order(client_order_id=update.client_order_id) is None
-        ]
-        for update in strangers:
-            self._port.cancel(
-                CancelRequest(update.client_order_id or "", update.trading_pair, update.exchange_order_id)
-            )
-        return strangers
+        order_id = update.client_order_id
+        if not self._ids.owns(order_id) or order_id is None:
+            return False
+        tracked = self._tracker.fetch_order(client_order_id=order_id) is not None
+        return tracked or not self._ids.made_here(order_id)
+
+    def cancel_strangers(self, updates: Sequence[OrderUpdate]) -> None:
+        """Ask to cancel those of the core's own open orders that are not tracked: left from a run that died."""
+        for update in updates:
+            order_id = update.client_order_id or ""
+            if self.owns(update) and self._tracker.fetch_order(client_order_id=order_id) is None:
+                self._port.cancel(CancelRequest(order_id, update.trading_pair, update.exchange_order_id))

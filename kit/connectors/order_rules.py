@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 
 from kit.errors import InvalidOrder, NotSupported
 from kit.types.market import TradingRule
 from kit.types.orders import OrderType, TimeInForce
 
 _ZERO = Decimal(0)
+_LARGEST = Decimal(10) ** 18
+_EXACT = Context(prec=60)
 
 
 def to_decimal(name: str, value: object) -> Decimal:
@@ -28,6 +30,8 @@ def to_decimal(name: str, value: object) -> Decimal:
         raise InvalidOrder(
             f"{name} is {number}, which cannot be traded; the likely cause is a price taken from an empty order book"
         )
+    if abs(number) > _LARGEST:
+        raise InvalidOrder(f"{name} is {number}, beyond anything that an exchange takes (10^18)")
     return number
 
 
@@ -35,14 +39,17 @@ def floor_to(value: Decimal, increment: Decimal) -> Decimal:
     """Return the largest multiple of ``increment`` that is not above ``value``; NaN passes, increment 0 is none."""
     if increment <= 0 or value.is_nan():
         return value
-    return (value // increment) * increment
+    return _EXACT.multiply(_EXACT.divide_int(value, increment), increment)
 
 
-def check_type(rule: TradingRule, order_type: object, time_in_force: TimeInForce) -> None:
+def check_type(rule: TradingRule, order_type: object, time_in_force: object) -> None:
     """Check that the pair takes the order type and that the two go together."""
     if not isinstance(order_type, OrderType):
         allowed = ", ".join(f"OrderType.{kind.name}" for kind in OrderType)
         raise InvalidOrder(f"order_type is {order_type!r}; it must be one of {allowed}")
+    if not isinstance(time_in_force, TimeInForce):
+        allowed = ", ".join(f"TimeInForce.{kind.name}" for kind in TimeInForce)
+        raise InvalidOrder(f"time_in_force is {time_in_force!r}; it must be one of {allowed}")
     supported = {
         OrderType.LIMIT: rule.supports_limit_orders,
         OrderType.LIMIT_MAKER: rule.supports_limit_maker_orders,

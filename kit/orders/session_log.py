@@ -69,7 +69,7 @@ class SessionLog:
         self.fills: deque[OrderFilledEvent] = deque(maxlen=limit)
         self.totals: dict[str, PairTotals] = {}
         self.counts: dict[MarketEvent, int] = dict.fromkeys(MarketEvent, 0)
-        self._tracker = tracker
+        self.tracker = tracker
         self._logged: set[str] = set()
         for tag in MarketEvent:
             pubsub.add_listener(tag, functools.partial(self._on_event, tag))
@@ -80,14 +80,19 @@ class SessionLog:
             self.fills.append(event)
             self.totals.setdefault(event.trading_pair, PairTotals(event.trading_pair)).add(event)
         elif tag in _ORDER_EVENTS:
-            order = self._tracker.fetch_order(client_order_id=getattr(event, "order_id", ""))
+            order = self.tracker.fetch_order(client_order_id=getattr(event, "order_id", ""))
             if order is not None and order.client_order_id not in self._logged:
                 self._logged.add(order.client_order_id)
                 self.orders.append(order)
 
+    @property
+    def orders_created(self) -> int:
+        """Return how many orders the exchange has acknowledged."""
+        return self.counts[MarketEvent.BuyOrderCreated] + self.counts[MarketEvent.SellOrderCreated]
+
     def all_orders(self) -> list[InFlightOrder]:
         """Return the session's orders, oldest first, with those in flight that no event has told of yet."""
-        waiting = [order for key, order in self._tracker.active_orders.items() if key not in self._logged]
+        waiting = [order for key, order in self.tracker.active_orders.items() if key not in self._logged]
         return [*self.orders, *waiting]
 
 

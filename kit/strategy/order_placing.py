@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from kit.connectors.pairs import normalize_pair
 from kit.core.time_iterator import TimeIterator
-from kit.errors import InvalidInput, NotReady, UnknownPair
+from kit.errors import InvalidInput, KitError, NotReady, UnknownPair
 from kit.strategy.event_router import EventRouter
 from kit.strategy.market_api import Market
 from kit.strategy.own_orders import OwnOrder, OwnOrders
@@ -22,12 +23,17 @@ _NAN: Final = Decimal("NaN")
 class OrderPlacing(TimeIterator):
     """A child of the clock that has markets and orders of its own.
 
+    ``logger`` is the standard library's, by the strategy's name. While ``paused`` nothing can be placed.
+
     The events of its own orders reach its ``did_*`` methods (see ``EventRouter``) while it runs. For use on the core's
     loop, which is where hooks and notebook cells run.
     """
 
     def __init__(self, name: str | None = None) -> None:
         super().__init__(name)
+        self.logger: Final = logging.getLogger(f"kit.strategy.{self.name}")
+        self.paused = False
+        self.pause_reason = ""
         self.markets: tuple[Market, ...] = ()
         self._trading_pair: str | None = None
         self._orders: Final = OwnOrders()
@@ -139,6 +145,8 @@ class OrderPlacing(TimeIterator):
         time_in_force: TimeInForce,
         level: int | None,
     ) -> OwnOrder:
+        if self.paused:
+            raise NotReady(f"{self.name} is paused and places nothing: {self.pause_reason}; resume() it first")
         if self.clock is None:
             raise NotReady(f"{self.name} does not run, so it would not hear of its orders; start the core first")
         market = market or self.market
@@ -179,8 +187,17 @@ class OrderPlacing(TimeIterator):
         return True
 
     def cancel_all(self) -> int:
-        """Ask to cancel every active order of this strategy; return how many requests were sent."""
-        return sum(self._ask_to_cancel(order) for order in self.active_orders)
+        """Ask to cancel every active order of this strategy; return how many requests were sent.
+
+        An order whose cancel cannot be asked for, as of a closed market, is logged and does not keep the others.
+        """
+        asked = 0
+        for order in self.active_orders:
+            try:
+                asked += self._ask_to_cancel(order)
+            except KitError as error:
+                self.logger.error("the cancel of %s could not be asked for: %s", order.client_order_id, error)
+        return asked
 
 
 def _exact(name: str, value: Any) -> Decimal:

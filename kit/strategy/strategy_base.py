@@ -48,8 +48,6 @@ class StrategyBase(StrategyHooks, OrderPlacing):
         super().__init__(name)
         self.params: Final = LiveParams(self._read_params(params, parameters))
         self.health: Final = StrategyHealth(self.name)
-        self.paused = False
-        self.pause_reason = ""
         self._waiting_since_warning = -math.inf
         self._router.on_error = lambda error: self.health.hook_failed(error, self.current_timestamp)
         if market is not None:
@@ -85,7 +83,9 @@ class StrategyBase(StrategyHooks, OrderPlacing):
         self._router.attach(self.markets)
         try:
             self.on_start(timestamp)
-        except BaseException:
+        except BaseException as error:
+            self.pause(f"on_start failed: {type(error).__name__}: {error}")
+            self.cancel_all()
             self._detach(clock)  # a clock leaves out of its run what fails to start, and never stops it
             raise
 
@@ -112,10 +112,10 @@ class StrategyBase(StrategyHooks, OrderPlacing):
             if self.paused:
                 return
             self._act(timestamp)
-        except StopIteration:
-            raise  # the clock's sign to end the run
         except Exception as error:
-            self.health.tick_failed(error, timestamp)
+            failure = self.health.tick_failed(error, timestamp)
+            if isinstance(error, StopIteration):  # a stray next() must not look like the clock's sign to end the run
+                raise failure from error
             raise
         self.health.tick_passed()
 

@@ -28,10 +28,11 @@ class StrategyHealth:
         self._note(error, timestamp)
         self._hook_failed = True
 
-    def tick_failed(self, error: Exception, timestamp: float) -> None:
-        """Note that the tick itself threw."""
-        self._note(error, timestamp)
+    def tick_failed(self, error: Exception, timestamp: float) -> StrategyError:
+        """Note that the tick itself threw; return the error with the tick's time."""
+        failure = self._note(error, timestamp)
         self._failed()
+        return failure
 
     def tick_passed(self) -> None:
         """Note that the tick did not throw."""
@@ -45,10 +46,12 @@ class StrategyHealth:
         self.consecutive_errors = 0
         self._hook_failed = False
 
-    def _note(self, error: Exception, timestamp: float) -> None:
+    def _note(self, error: Exception, timestamp: float) -> StrategyError:
         self.total_errors += 1
-        self.last_error = StrategyError(f"{self._name} threw {type(error).__name__}: {error}", timestamp)
-        self.last_error.__cause__ = error
+        failure = StrategyError(f"{self._name} threw {type(error).__name__}: {error}", timestamp)
+        failure.__cause__ = error
+        self.last_error = failure
+        return failure
 
     def _failed(self) -> None:
         self._hook_failed = False

@@ -20,6 +20,6 @@ def test_run_all(lab, page, screenshot):
     plots.first.scroll_into_view_if_needed()
     expect(plots.first.locator(".trace").first).to_be_visible(timeout=20_000)
     screenshot("quickstart-depth")
-    cell(page, "core.fills.tail").scroll_into_view_if_needed()
+    cell(page, "core.fills").scroll_into_view_if_needed()
     screenshot("quickstart-fills")
     expect(page.locator(".jp-Notebook .jp-OutputArea-output[data-mime-type*='stderr']")).to_have_count(0)

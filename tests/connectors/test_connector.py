@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from kit.connectors import connector as connector_module
+from kit.connectors.client_order_ids import ClientOrderIds
 from kit.errors import (
     AuthenticationFailed,
     InvalidInput,
@@ -205,7 +206,7 @@ async def test_buy_and_cancel_from_a_second_thread(connector, venue, heard):
 
 
 async def test_sweep_ends_orders_of_an_earlier_run_too(connector, venue):
-    earlier = connector.desk._ids.next()
+    earlier = ClientOrderIds("test").next()  # the same name in another run
     venue.open[earlier] = OrderUpdate(PAIR, OrderState.OPEN, 0.0, client_order_id=earlier, exchange_order_id="E1")
     venue.open["x-somebody"] = OrderUpdate(PAIR, OrderState.OPEN, 0.0, client_order_id="x-somebody")
     connector.buy(PAIR, D("1"), OrderType.LIMIT, D("99"))
@@ -366,3 +367,134 @@ async def test_a_cancel_that_the_port_refuses_to_take_can_be_asked_for_again(con
     connector.cancel(PAIR, order_id)
     await settle()
     assert names(heard) == ["BuyOrderCreated", "OrderCancelled"]
+
+
+# nothing is forgotten
+
+
+async def test_a_cancel_that_failed_is_tried_again_without_being_asked(connector, venue, monkeypatch):
+    monkeypatch.setattr("kit.connectors.order_desk.CANCEL_RETRY_AFTER", 0.0)
+    order_id = connector.buy(PAIR, D("1"), OrderType.LIMIT, D("99"))
+    await settle()
+    venue.auto = False
+    connector.cancel(PAIR, order_id)
+    venue.send(CancelFailed(order_id, PAIR, 1.0, "503"))
+    await settle()
+    assert connector.in_flight_orders[order_id].current_state is OrderState.OPEN
+    connector.tick(1.0)
+    assert len(venue.cancelled) == 2
+    venue.confirm_cancel(venue.cancelled[1])
+    await settle()
+    assert connector.in_flight_orders == {}
+    connector.tick(2.0)
+    assert len(venue.cancelled) == 2
+
+
+async def test_the_connector_follows_up_cancels_without_any_clock(connector, venue, monkeypatch):
+    monkeypatch.setattr("kit.connectors.order_desk.CANCEL_RESEND_AFTER", 0.0)
+    order_id = connector.buy(PAIR, D("1"), OrderType.LIMIT, D("99"))
+    await settle()
+    venue.auto = False
+    connector.cancel(PAIR, order_id)
+    async with asyncio.timeout(5):
+        while len(venue.cancelled) < 2:
+            await asyncio.sleep(0.01)
+
+
+async def test_sweep_counts_an_order_without_an_answer_as_left(connector, venue):
+    venue.auto = False
+    order_id = connector.buy(PAIR, D("1"), OrderType.LIMIT, D("99"))
+    assert await connector.sweep(0.05) == [order_id]
+
+
+async def test_sweep_refuses_new_orders_until_reopened(connector, venue):
+    assert await connector.sweep(1) == []
+    with pytest.raises(NotReady, match="being stopped"):
+        connector.buy(PAIR, D("1"), OrderType.LIMIT, D("99"))
+    connector.reopen()
+    connector.buy(PAIR, D("1"), OrderType.LIMIT, D("99"))
+
+
+async def test_a_pair_with_orders_is_removed_only_when_their_cancels_are_confirmed(connector, venue):
+    await connector.add_trading_pair("ETH/USDT")
+    await connector.wait_ready(5)
+    connector.buy("ETH/USDT", D("1"), OrderType.LIMIT, D("99"))
+    await settle()
+    venue.auto = False
+    with pytest.raises(NotReady, match="ETH/USDT stays"):
+        await connector.remove_trading_pair("ETH/USDT", timeout=0.05)
+    assert "ETH/USDT" in connector.trading_pairs
+    venue.confirm_cancel(venue.cancelled[0])
+    await connector.remove_trading_pair("ETH/USDT")
+    assert connector.trading_pairs == (PAIR,)
+
+
+async def test_buy_and_cancel_at_once_from_a_second_thread_while_the_loop_is_busy(connector, venue):
+    def other_thread() -> None:
+        connector.cancel(PAIR, connector.buy(PAIR, D("1"), OrderType.LIMIT, D("99")))
+        with pytest.raises(OrderNotFound):
+            connector.cancel(PAIR, "nonsense")
+
+    thread = threading.Thread(target=other_thread)
+    thread.start()
+    thread.join()  # the loop stands still meanwhile
+    await settle()
+    assert len(venue.submitted) == 1
+    assert connector.in_flight_orders == {}
+    assert venue.open == {}
+
+
+async def test_orders_can_be_cancelled_while_trading_is_refused(connector, venue):
+    order_id = connector.buy(PAIR, D("1"), OrderType.LIMIT, D("99"))
+    await settle()
+    connector.trading_refused = "AuthenticationFailed: key revoked"
+    assert "trading refused" in repr(connector)
+    connector.cancel(PAIR, order_id)
+    await settle()
+    assert venue.open == {}
+
+
+async def test_orders_of_a_run_that_died_are_followed(venue, supervisor):
+    earlier = ClientOrderIds("test").next()
+    venue.open[earlier] = OrderUpdate(
+        PAIR,
+        OrderState.OPEN,
+        0.0,
+        client_order_id=earlier,
+        exchange_order_id="E9",
+        filled=D("0"),
+        trade_type=TradeType.BUY,
+        order_type=OrderType.LIMIT,
+        amount=D("1"),
+        price=D("99"),
+    )
+    connector = make_connector(venue, supervisor)
+    connector.open()
+    await connector.wait_ready(5)
+    assert list(connector.in_flight_orders) == [earlier]
+    connector.cancel(PAIR, earlier)
+    await settle()
+    assert venue.open == {}
+    await connector.close()
+
+
+async def test_coroutines_hop_from_another_loop(connector, venue):
+    connector.buy(PAIR, D("1"), OrderType.LIMIT, D("99"))
+    await settle()
+
+    async def elsewhere():
+        assert len(await connector.open_orders_on_exchange()) == 1
+        await connector.add_trading_pair("ETH/USDT")
+        await connector.remove_trading_pair("ETH/USDT")
+        return await connector.sweep(5)
+
+    assert await asyncio.to_thread(asyncio.run, elsewhere()) == []
+    assert venue.open == {}
+
+
+async def test_quantising_nan_passes_and_absurd_numbers_are_refused(connector):
+    assert connector.quantize_order_amount(PAIR, D("NaN")).is_nan()
+    with pytest.raises(InvalidOrder, match="beyond anything"):
+        connector.buy(PAIR, D("1e30"), OrderType.LIMIT, D("99"))
+    with pytest.raises(InvalidOrder, match="time_in_force is 'GTD'"):
+        connector.buy(PAIR, D("1"), OrderType.LIMIT, D("99"), time_in_force="GTD")

@@ -110,22 +110,21 @@ class PubSub:
             tag, event = queue.popleft()
         self._delivering = True
         try:
-            self._deliver(tag, event)
-            while queue:
-                self._deliver(*queue.popleft())
+            while True:
+                changes = self._changes
+                for listener in self._listeners.get(tag, ()):
+                    # Only where somebody came or went meanwhile is there anything to look up again.
+                    if changes != self._changes and listener not in self._listeners[tag]:
+                        continue
+                    try:
+                        listener(event)
+                    except Exception as error:  # noqa: BLE001  # keeps one listener's error from the others
+                        self._report(tag, listener, error)
+                if not queue:
+                    return
+                tag, event = queue.popleft()
         finally:
             self._delivering = False
-
-    def _deliver(self, tag: MarketEvent, event: Any) -> None:
-        changes = self._changes
-        for listener in self._listeners.get(tag, ()):
-            # Only where somebody came or went meanwhile is there anything to look up again.
-            if changes != self._changes and listener not in self._listeners[tag]:
-                continue
-            try:
-                listener(event)
-            except Exception as error:  # noqa: BLE001  # the boundary that keeps one listener's error from the others
-                self._report(tag, listener, error)
 
     def _report(self, tag: MarketEvent, listener: Listener, error: Exception) -> None:
         self._error_count += 1

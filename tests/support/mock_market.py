@@ -51,8 +51,6 @@ def quantum(value: Decimal, digits: int = 6) -> Decimal:
 
 def floor_digits(value: Decimal, digits: int = 6) -> Decimal:
     # quantum() written out: real markets know their step without a call, and this one is timed.
-    if value <= 0:
-        return value // SMALLEST * SMALLEST
     power, exact, above = _steps(value.adjusted(), digits)
     step = exact if value == power else above
     return value // step * step
@@ -68,7 +66,10 @@ class MockOrder:
     trading_pair: str = "HBOT/ETH"
     creation_timestamp: float = 0.0
     executed_amount_base: Decimal = Decimal(0)
-    is_open: bool = True
+
+    @property
+    def is_open(self) -> bool:
+        return True
 
     @property
     def client_order_id(self) -> str:

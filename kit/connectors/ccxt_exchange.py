@@ -127,9 +127,9 @@ class CcxtExchange:
     """One exchange of ccxt.pro as ``MarketDataPort``, ``AccountPort`` and ``OrderPort``.
 
     ``exchange_id`` is ccxt's (``"binance"``). ``endpoint`` leads every request elsewhere, such as to a testnet, whose
-    credentials then serve by default. Without ``trading``, orders are refused locally. ``recv_window`` (seconds, above
-    0 to 60) is how long the exchange may take to accept a request: an order whose answer was lost is not accepted
-    later than that. All methods belong on one loop. Raises ``UnknownExchange``, and ``MissingCredentials`` for trading
+    credentials then serve by default where ``trading``; without ``trading``, orders are refused locally.
+    ``recv_window`` (seconds, above 0 to 60) is how long the exchange may take to accept a request: an order whose
+    answer was lost is not accepted later than that. All methods belong on one loop. Raises ``UnknownExchange``, and ``MissingCredentials`` for trading
     without credentials.
     """
 

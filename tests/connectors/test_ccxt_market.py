@@ -330,8 +330,11 @@ async def test_without_credentials(testnet):
 
     with pytest.raises(MissingCredentials):
         CcxtExchange("binance", TaskSupervisor("x"), endpoint=Public(), trading=True)
-    async with side(testnet, credentials=None, trading=False) as named:
+    async with side(testnet, credentials=None) as named:
         assert await named.exchange.fetch_balances(), "the endpoint's own account"
+    async with side(testnet, credentials=None, trading=False) as watching:
+        with pytest.raises(MissingCredentials):  # who only watches signs nothing
+            await watching.exchange.fetch_balances()
     supervisor = TaskSupervisor("x")
     exchange = CcxtExchange("binance", supervisor, endpoint=Public())
     for ask in (

@@ -129,8 +129,8 @@ class CcxtExchange:
     ``exchange_id`` is ccxt's (``"binance"``). ``endpoint`` leads every request elsewhere, such as to a testnet, whose
     credentials then serve by default where ``trading``; without ``trading``, orders are refused locally.
     ``recv_window`` (seconds, above 0 to 60) is how long the exchange may take to accept a request: an order whose
-    answer was lost is not accepted later than that. All methods belong on one loop. Raises ``UnknownExchange``, and ``MissingCredentials`` for trading
-    without credentials.
+    answer was lost is not accepted later than that. All methods belong on one loop. Raises ``UnknownExchange``, and
+    ``MissingCredentials`` for trading without credentials.
     """
 
     def __init__(

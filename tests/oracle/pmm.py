@@ -34,6 +34,13 @@ def write(files: Sequence[Path], out: IO[str]) -> None:
         out.write(json.dumps({"name": name, "trace": trace}) + "\n")
 
 
+def compare(case: dict[str, Any]) -> tuple[int, str] | None:
+    try:
+        return first_difference(play(case["scenario"]), case["trace"])
+    except Exception as error:  # one scenario that cannot be played is one that differs
+        return 0, f"cannot be played: {type(error).__name__}: {error}"
+
+
 def check(files: Sequence[Path], out: IO[str]) -> bool:
     """Compare; return whether every difference has a rule."""
     total = equal = 0
@@ -41,7 +48,7 @@ def check(files: Sequence[Path], out: IO[str]) -> bool:
     unexplained = 0
     for case in cases(files):
         total += 1
-        difference = first_difference(play(case["scenario"]), case["trace"])
+        difference = compare(case)
         if difference is None:
             equal += 1
             continue

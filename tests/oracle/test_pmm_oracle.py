@@ -78,6 +78,14 @@ def test_a_difference_without_a_rule_fails(tmp_path, capsys):
     assert lines[-1] == "equal 0 of 1"
 
 
+def test_a_scenario_that_cannot_be_played_differs(tmp_path, capsys):
+    source = tmp_path / "in.jsonl"
+    broken = {**SMALL, "config": {**SMALL["config"], "bid_spred": 1}}
+    source.write_text(json.dumps({"name": "broken", "scenario": broken, "trace": [STATE]}) + "\n")
+    assert pmm.main([str(source), "--check"]) == 1
+    assert "broken: cannot be played: InvalidInput: " in capsys.readouterr().out
+
+
 def test_numbers_compare_as_decimals():
     ours = [{**STATE, "events": [["OrderFilled", 99, 1, "BUY"]]}]
     theirs = [{**STATE, "events": [["OrderFilled", "99.0000", "1.000000", "BUY"]]}]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence, Set
 from decimal import Decimal
 from functools import partial
+from typing import NamedTuple
 
 from kit.strategy.market_api import Market
 from kit.strategy.market_making_context import MarketMakingContext
@@ -15,6 +16,15 @@ from kit.strategy.ping_pong import PingPong
 from kit.strategy.reference_prices import ReferencePrices
 from kit.types.market import TradingRule
 from kit.types.orders import OrderType
+
+
+class _Funds(NamedTuple):
+    """See the fields of ``MarketMakingContext``."""
+
+    base_budget: Decimal
+    quote_budget: Decimal
+    base_total: Decimal
+    quote_total: Decimal
 
 
 class MarketMakingInputs:
@@ -78,23 +88,8 @@ class MarketMakingInputs:
 
         ``orders`` are all active ones, ``staying`` those whose funds are not free for new ones.
         """
-        market, pair = self.market, self.trading_pair
-        rule = self.rule
-        base_asset, quote_asset = self._assets_by(rule)
-        base = base_free = base_total = market.get_available_balance(base_asset)
-        quote = quote_free = quote_total = market.get_available_balance(quote_asset)
-        for order in orders:
-            held = order.remaining
-            if order.is_buy:
-                held *= order.price
-                quote_total += held
-                if staying and order in staying:
-                    quote -= held
-            else:
-                base_total += held
-                if staying and order in staying:
-                    base -= held
-        base, quote = base + base_total - base_free, quote + quote_total - quote_free
+        market, pair, rule = self.market, self.trading_pair, self.rule
+        funds = self._funds(self._assets_by(rule), orders, staying)
         deep_bid, deep_ask = self._depths(params, orders) if params.order_optimization_enabled else (None, None)
         return MarketMakingContext(
             timestamp=timestamp,
@@ -105,10 +100,10 @@ class MarketMakingInputs:
             quantize_price=self._quantize_price,
             quantize_amount=self._quantize_amount,
             price_step=self._price_step,
-            base_budget=base,
-            quote_budget=quote,
-            base_total=base_total,
-            quote_total=quote_total,
+            base_budget=funds.base_budget,
+            quote_budget=funds.quote_budget,
+            base_total=funds.base_total,
+            quote_total=funds.quote_total,
             best_bid=_or_none(market.get_price(pair, False)),
             best_ask=_or_none(market.get_price(pair, True)),
             deep_bid=deep_bid,
@@ -120,6 +115,34 @@ class MarketMakingInputs:
             maker_fee=market.get_fee(pair, OrderType.LIMIT_MAKER),
             rule=rule,
         )
+
+    def _funds(self, assets: tuple[str, str], orders: Sequence[OwnOrder], staying: Set[OwnOrder]) -> _Funds:
+        """Count what is free and what own orders hold."""
+        base, quote = (self.market.get_available_balance(asset) for asset in assets)
+        base_kept = quote_kept = Decimal(0)
+        for order in orders:
+            held = order.remaining
+            if order.is_buy:
+                held *= order.price
+                quote += held
+                if staying and order in staying:
+                    quote_kept += held
+            else:
+                base += held
+                if staying and order in staying:
+                    base_kept += held
+        return _Funds(base - base_kept, quote - quote_kept, base, quote)
+
+    def seed_cost(self, params: PureMarketMakingParams) -> None:
+        """Begin with what the inventory is said to have cost, where no own trade has told it yet."""
+        if params.inventory_price is not None and self.prices.cost.price is None:
+            self.prices.cost.seed(self.market.get_balance(self.assets[0]), params.inventory_price)
+
+    def order_type(self, params: PureMarketMakingParams) -> OrderType:
+        """Return how quotes are sent: post-only where the market can and nothing is meant to cross (formula 11)."""
+        rule = self.rule
+        posts_only = rule is None or rule.supports_limit_maker_orders
+        return OrderType.LIMIT_MAKER if posts_only and not params.take_if_crossed else OrderType.LIMIT
 
     def _depths(
         self, params: PureMarketMakingParams, orders: Sequence[OwnOrder]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Final, cast
@@ -16,14 +15,11 @@ from kit.strategy.market_making_stages import STAGES, MarketMakingContext, Stage
 from kit.strategy.market_making_status import MarketMakingStatus, market_making_status
 from kit.strategy.own_orders import OwnOrder
 from kit.strategy.params import Params as BaseParams
-from kit.strategy.price_sources import PriceSource, as_price_source
+from kit.strategy.price_sources import PriceSource
 from kit.strategy.proposal import PriceSize, Proposal
 from kit.strategy.quoting import QuotingStrategy
 from kit.strategy.tick_record import CancelReason, Outcome, TickRecord
 from kit.types.events import BuyOrderCompletedEvent, MarketEvent, OrderFilledEvent
-from kit.types.orders import OrderType
-
-logger = logging.getLogger(__name__)
 
 
 class PureMarketMaking(QuotingStrategy):
@@ -57,10 +53,8 @@ class PureMarketMaking(QuotingStrategy):
     ) -> None:
         super().__init__(market, trading_pair, name=name, params=params, **parameters)
         self._inputs: Final = MarketMakingInputs(market, self._pair)
-        self._inputs.prices.source = as_price_source(price_source)
+        self._inputs.prices.use(price_source)
         self._hanging: Final = HangingOrders()
-        self._missing_price = False
-        self._nothing_to_quote = False
         self._looks_back = True
         self._router.observe(MarketEvent.OrderFilled, self._filled)
         for tag in (MarketEvent.BuyOrderCompleted, MarketEvent.SellOrderCompleted):
@@ -74,13 +68,12 @@ class PureMarketMaking(QuotingStrategy):
         self._hanging.release()
         self._inputs.forget()
         self._looks_back = True
-        if self.price_source is not None and self.clock is not None:
-            self.price_source.start(self.clock)
+        if self.clock is not None:
+            self._inputs.prices.start(self.clock)
 
     def on_stop(self) -> None:
         """End the price source's task."""
-        if self.price_source is not None:
-            self.price_source.stop()
+        self._inputs.prices.stop()
 
     def on_params_changed(self, old: BaseParams, new: BaseParams) -> None:  # noqa: ARG002
         """Forget the state of what was switched off."""
@@ -96,13 +89,7 @@ class PureMarketMaking(QuotingStrategy):
 
     @price_source.setter
     def price_source(self, source: Any) -> None:
-        new, old = as_price_source(source), self.price_source
-        if self.clock is not None and new is not old:
-            if new is not None:
-                new.start(self.clock)
-            if old is not None:
-                old.stop()
-        self._inputs.prices.source = new
+        self._inputs.prices.use(source, self.clock)
 
     # -- the tick --------------------------------------------------------------------------------------------------
 
@@ -121,7 +108,7 @@ class PureMarketMaking(QuotingStrategy):
         if reference is None:
             self._withdraw_without_price(record)
             return
-        self._missing_price = False
+        self._tell_once("price")
         proposal = self._propose(reference, record) if self._timers.create_at <= timestamp else None
         if self._hanging:
             self._tend_hanging(reference, params, record)
@@ -142,21 +129,15 @@ class PureMarketMaking(QuotingStrategy):
             self._orders.adopt(self._market, self._pair, self.current_timestamp)
             for order in self.active_orders:
                 self._hanging.add(order)
-        cost = self._inputs.prices.cost
-        if params.inventory_price is not None and cost.price is None:
-            cost.seed(self._market.get_balance(self._inputs.assets[0]), params.inventory_price)
+        self._inputs.seed_cost(params)
 
     def _withdraw_without_price(self, record: TickRecord) -> None:
         record.outcome = Outcome.NO_PRICE
         record.problem = self._inputs.prices.problem
-        if not self._missing_price:
-            self._missing_price = True
-            logger.warning(
-                "%s: no reference price for %s: %s; quotes are withdrawn until it is back",
-                self.name,
-                self._pair,
-                record.problem,
-            )
+        self._tell_once(
+            "price",
+            f"no reference price for {self._pair}: {record.problem}; quotes are withdrawn until it is back",
+        )
         self._withdraw(record)
 
     # -- the proposal ----------------------------------------------------------------------------------------------
@@ -191,7 +172,7 @@ class PureMarketMaking(QuotingStrategy):
         renewed: list[OwnOrder] = []
         for order in hanging.take_renewals():
             again = PriceSize(order.price, order.remaining, order.level)
-            self._quote(order.is_buy, (again,), self._order_type(params), renewed)
+            self._quote(order.is_buy, (again,), self._inputs.order_type(params), renewed)
             hanging.add(renewed[-1])
         record.placed += len(renewed)
         hanging.prune()
@@ -230,8 +211,12 @@ class PureMarketMaking(QuotingStrategy):
         return Outcome.NOTHING_LEFT if proposal.is_empty else Outcome.PLACED
 
     def _place_all(self, proposal: Proposal, params: PureMarketMakingParams, record: TickRecord) -> None:
-        self._tell_when_nothing_to_quote(record)
-        order_type = self._order_type(params)
+        emptied = record.outcome is Outcome.NOTHING_LEFT
+        self._tell_once(
+            "quotes",
+            f"nothing to quote; the stage that left nothing over is {record.emptied_by or 'none'}" if emptied else "",
+        )
+        order_type = self._inputs.order_type(params)
         buys: list[OwnOrder] = []
         sells: list[OwnOrder] = []
         try:
@@ -244,19 +229,6 @@ class PureMarketMaking(QuotingStrategy):
                 self._timers.placed(record.timestamp, params.order_refresh_time)
             if params.hanging_orders_enabled:
                 self._hanging.pair(buys, sells)
-
-    def _order_type(self, params: PureMarketMakingParams) -> OrderType:
-        rule = self._inputs.rule
-        posts_only = rule is None or rule.supports_limit_maker_orders
-        return OrderType.LIMIT_MAKER if posts_only and not params.take_if_crossed else OrderType.LIMIT
-
-    def _tell_when_nothing_to_quote(self, record: TickRecord) -> None:
-        empty = record.outcome is Outcome.NOTHING_LEFT
-        if empty and not self._nothing_to_quote:
-            logger.warning(
-                "%s: nothing to quote; the stage that left nothing over is %s", self.name, record.emptied_by or "none"
-            )
-        self._nothing_to_quote = empty
 
     @property
     def status(self) -> MarketMakingStatus:

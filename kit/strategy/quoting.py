@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
@@ -15,6 +16,8 @@ from kit.strategy.refresh_timers import RefreshTimers
 from kit.strategy.strategy_base import StrategyBase
 from kit.strategy.tick_record import CancelReason, Outcome, TickRecord, stage_name
 from kit.types.orders import OrderType
+
+logger = logging.getLogger(__name__)
 
 
 class QuotingStrategy(StrategyBase):
@@ -41,6 +44,7 @@ class QuotingStrategy(StrategyBase):
         self._timers: Final = RefreshTimers()
         self._proposed: TickRecord | None = None
         self._record = TickRecord(self.current_timestamp, self._timers, Outcome.NO_TICK)
+        self._told: set[str] = set()
 
     def on_start(self, timestamp: float) -> None:
         """Begin with fresh timers: orders may be placed on the first tick."""
@@ -89,6 +93,14 @@ class QuotingStrategy(StrategyBase):
             proposal = stage(proposal, context)
             trail.append((stage, proposal))
         return proposal
+
+    def _tell_once(self, topic: str, problem: str = "") -> None:
+        """Log a problem when it begins; without a problem it is over, and a next one is told anew."""
+        if problem and topic not in self._told:
+            self._told.add(topic)
+            logger.warning("%s: %s", self.name, problem)
+        elif not problem:
+            self._told.discard(topic)
 
     def _cancel(self, orders: Iterable[OwnOrder], reason: CancelReason, record: TickRecord) -> None:
         sent = sum([self._ask_to_cancel(order) for order in orders])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
+from kit.core.clock import Clock
 from kit.strategy.inventory_cost import InventoryCost
 from kit.strategy.market_api import Market
 from kit.strategy.market_making_params import PureMarketMakingParams
-from kit.strategy.price_sources import NAN, PriceSource
+from kit.strategy.price_sources import NAN, PriceSource, as_price_source
 from kit.types.market import PriceType
 
 _MID = PriceType.MidPrice
@@ -25,6 +27,25 @@ class ReferencePrices:
         self.source: PriceSource | None = None
         self.last_own_trade: Decimal | None = None
         self.cost = InventoryCost()
+
+    def use(self, source: Any, clock: Clock | None = None) -> None:
+        """Change the source (see ``as_price_source``); with a clock the new one starts and the old one stops."""
+        new, old = as_price_source(source), self.source
+        if clock is not None and new is not old:
+            if new is not None:
+                new.start(clock)
+            self.stop()
+        self.source = new
+
+    def start(self, clock: Clock) -> None:
+        """Start the source."""
+        if self.source is not None:
+            self.source.start(clock)
+
+    def stop(self) -> None:
+        """Stop the source."""
+        if self.source is not None:
+            self.source.stop()
 
     def reference(self, params: PureMarketMakingParams, now: float) -> Decimal | None:
         """Return the price by ``price_type``, the mid price where that is missing; ``None`` without any (formula 1)."""

@@ -82,7 +82,7 @@ class Cancel:
 
 CANCELS = {
     "cut before": Cancel("drop_before", CANCELLED),
-    "cut before, always": Cancel("drop_before", RESTS, always=True),
+    "cut before, until it ends": Cancel("drop_before", CANCELLED, always=True),
     "cut after": Cancel("drop_after", CANCELLED),
     "cut after, always": Cancel("drop_after", CANCELLED, always=True),
     "answer after the time-out": Cancel("delay", CANCELLED, LATE),
@@ -95,7 +95,7 @@ CANCELS = {
     "503 after": Cancel("error", CANCELLED, ERROR_AFTER),
     "503 after, always": Cancel("error", CANCELLED, ERROR_AFTER, always=True),
     "-2011 although cancelled": Cancel("error", CANCELLED, {"status": 400, "code": -2011, "after": True}),
-    "-2011 although it rests": Cancel("error", RESTS, {"status": 400, "code": -2011}),
+    "-2011 although it rests": Cancel("error", CANCELLED, {"status": 400, "code": -2011}),
     "filled meanwhile": Cancel("drop_before", FILLED, always=True, filled=True),
 }
 
@@ -186,6 +186,8 @@ async def run(stack: Stack, *, silent: bool) -> Run:
     ids = [*to_cancel.values(), *placed.values()]
     await stack.until(lambda: settled(stack, ids), "every order's end", 45)
     await stack.testnet.clear_faults()
+    # A cancel is wanted until the order has ended: what failed is asked for again.
+    await stack.until(lambda: all(stack.order(one).is_done for one in to_cancel.values()), "every cancel's end", 30)
     assert stack.market.user_stream_tracker is not None
     await stack.market.user_stream_tracker.poll()  # due every two minutes; balances were told by nobody
     await stack.settled()

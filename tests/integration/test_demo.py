@@ -69,7 +69,7 @@ def test_a_demo_of_six_seconds():
         assert others() == []
     summary = json.loads(out.splitlines()[-1])
     assert set(summary) >= KEYS
-    assert summary["seconds"] == 6
+    assert 6 <= summary["seconds"] < 8
     assert 5 <= summary["ticks"] <= 7
     assert summary["book_updates"] > 20
     assert summary["trades"] > 0

@@ -125,7 +125,7 @@ def obstacle(record: TickRecord) -> str:
         Outcome.PAUSE_AFTER_FILL: f"an order was filled; the pause (filled_order_delay) ends in {until}",
         Outcome.JUST_DUE: "placing is due from the next tick on",
         Outcome.CANCELS_UNCONFIRMED: (
-            "the exchange has not confirmed every cancel yet (should_wait_order_cancel_confirmation)"
+            "at the last tick the exchange had not confirmed every cancel (should_wait_order_cancel_confirmation)"
         ),
         Outcome.KEPT: "resting orders are within order_refresh_tolerance of what would be placed",
         Outcome.QUOTES_REST: "quotes still rest",

@@ -95,7 +95,7 @@ def test_cancels_without_an_answer(run):
     b = run()
     b.market.hold_cancels = True
     b.til(8)
-    assert "has not confirmed every cancel yet" in why(b)
+    assert "had not confirmed every cancel" in why(b)
     assert set(b.strategy.status.orders.state) == {"cancelling"}
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 
+from kit.commands.interrupts import held
 from kit.errors import KitError
 
 _COMMANDS = {
@@ -33,9 +35,15 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
     try:
-        return _run(build_parser().parse_args(arguments))
+        with held():
+            parser = build_parser()
+        code = _run(parser.parse_args(arguments))
     except KeyboardInterrupt:
-        return 130
+        code = 130
+    if code == 130 and arguments is None:
+        # Everything is cleaned up; one more Ctrl-C must not kill Python while it ends, with another exit code.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return code
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -9,10 +9,10 @@ import json
 import math
 import signal
 import sys
-from collections.abc import Coroutine
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from kit.commands.interrupts import held
 from kit.types.events import MarketEvent
 
 if TYPE_CHECKING:
@@ -75,12 +75,13 @@ def _positive(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; exit code 0 when nothing is left behind and both sides agree, 130 when interrupted."""
-    from rich.console import Console
+    with held():
+        from rich.console import Console
 
-    # With --json, standard output belongs to programs; people still see the view.
-    console = Console(stderr=args.json)
+        # With --json, standard output belongs to programs; people still see the view.
+        console = Console(stderr=args.json)
     try:
-        summary = asyncio.run(_interruptible(demo(args, console), console))
+        summary = asyncio.run(_interruptible(args, console))
     except (asyncio.CancelledError, KeyboardInterrupt):
         console.print("interrupted: nothing is left behind")
         return 130
@@ -90,9 +91,9 @@ def run(args: argparse.Namespace) -> int:
     return 0 if summary.ok else 1
 
 
-async def _interruptible(coroutine: Coroutine[Any, Any, Summary], console: Console) -> Summary:
-    """Run to the end; the first SIGINT or SIGTERM cancels it, and what that cleans up cannot be interrupted again."""
-    task = asyncio.ensure_future(coroutine)
+async def _interruptible(args: argparse.Namespace, console: Console) -> Summary:
+    """Run the demo; the first SIGINT or SIGTERM cancels it, and what that cleans up cannot be interrupted again."""
+    task = asyncio.ensure_future(demo(args, console))
 
     def interrupt() -> None:
         if not task.cancelling():

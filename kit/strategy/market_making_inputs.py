@@ -41,6 +41,7 @@ class MarketMakingInputs:
         self.prices = ReferencePrices(market, trading_pair)
         self.ping_pong = PingPong()
         self.band = MovingPriceBand()
+        self._cost_said: Decimal | None = None
 
     @property
     def rule(self) -> TradingRule | None:
@@ -134,9 +135,11 @@ class MarketMakingInputs:
         return _Funds(base - base_kept, quote - quote_kept, base, quote)
 
     def seed_cost(self, params: PureMarketMakingParams) -> None:
-        """Begin with what the inventory is said to have cost, where no own trade has told it yet."""
-        if params.inventory_price is not None and self.prices.cost.price is None:
-            self.prices.cost.seed(self.market.get_balance(self.assets[0]), params.inventory_price)
+        """Take what the inventory is said to have cost: where that is news, or no own trade has told it yet."""
+        said, news = params.inventory_price, params.inventory_price != self._cost_said
+        self._cost_said = said
+        if said is not None and (news or self.prices.cost.price is None):
+            self.prices.cost.seed(self.market.get_balance(self.assets[0]), said)
 
     def order_type(self, params: PureMarketMakingParams) -> OrderType:
         """Return how quotes are sent: post-only where the market can and nothing is meant to cross (formula 11)."""

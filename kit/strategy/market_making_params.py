@@ -158,7 +158,10 @@ class PureMarketMakingParams(Params):
         1, gt=0, step="0.1", doc="how far from the target a side is closed, in total sizes of all orders"
     )
     inventory_price: Decimal | None = param(
-        None, gt=0, unit="quote", doc="what the base held at start cost; for price_type inventory_cost"
+        None,
+        gt=0,
+        unit="quote",
+        doc="what the base held when this is set (at start, or live) cost; for price_type inventory_cost",
     )
     order_optimization_enabled: bool = param(False, doc="go no further than just before the book's nearest order")
     bid_order_optimization_depth: Decimal = param(

@@ -55,7 +55,7 @@ class PureMarketMaking(QuotingStrategy):
         self._inputs: Final = MarketMakingInputs(market, self._pair)
         self._inputs.prices.use(price_source)
         self._hanging: Final = HangingOrders()
-        self._looks_back = True
+        self._looks_back = self._seeds_cost = True
         self._router.observe(MarketEvent.OrderFilled, self._filled)
         for tag in (MarketEvent.BuyOrderCompleted, MarketEvent.SellOrderCompleted):
             self._router.observe(tag, self._completed)
@@ -67,7 +67,7 @@ class PureMarketMaking(QuotingStrategy):
         super().on_start(timestamp)
         self._hanging.release()
         self._inputs.forget()
-        self._looks_back = True
+        self._looks_back = self._seeds_cost = True
         if self.clock is not None:
             self._inputs.prices.start(self.clock)
 
@@ -75,9 +75,11 @@ class PureMarketMaking(QuotingStrategy):
         """End the price source's task."""
         self._inputs.prices.stop()
 
-    def on_params_changed(self, old: BaseParams, new: BaseParams) -> None:  # noqa: ARG002
-        """Forget the state of what was switched off."""
-        params = cast("PureMarketMakingParams", new)
+    def on_params_changed(self, old: BaseParams, new: BaseParams) -> None:
+        """Forget the state of what was switched off, take note of what was set anew."""
+        before, params = cast("PureMarketMakingParams", old), cast("PureMarketMakingParams", new)
+        if params.inventory_price != before.inventory_price:
+            self._seeds_cost = True
         if not params.hanging_orders_enabled:
             self._hanging.release()
         self._inputs.forget(params)
@@ -104,6 +106,9 @@ class PureMarketMaking(QuotingStrategy):
         params = self._applied
         if self._looks_back:
             self._look_back(params)
+        if self._seeds_cost:
+            self._seeds_cost = False
+            self._inputs.seed_cost(params)
         reference = record.reference = self.reference_price()
         if reference is None:
             self._withdraw_without_price(record)
@@ -123,13 +128,12 @@ class PureMarketMaking(QuotingStrategy):
         return self._inputs.prices.reference(self._applied, self.current_timestamp)
 
     def _look_back(self, params: PureMarketMakingParams) -> None:
-        """On the first tick with a ready market: adopt orders found open, learn what the inventory cost."""
+        """On the first tick with a ready market: adopt orders found open."""
         self._looks_back = False
         if params.hanging_orders_enabled:
             self._orders.adopt(self._market, self._pair, self.current_timestamp)
             for order in self.active_orders:
                 self._hanging.add(order)
-        self._inputs.seed_cost(params)
 
     def _withdraw_without_price(self, record: TickRecord) -> None:
         record.outcome = Outcome.NO_PRICE

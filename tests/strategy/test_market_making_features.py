@@ -187,6 +187,19 @@ def fill(side, price, amount, *fees):
     return OrderFilledEvent(0.0, "x", "B/Q", side, OrderType.LIMIT, D(price), D(amount), fee)
 
 
+def test_an_inventory_price_given_while_it_runs_counts_from_the_next_tick_on(run):
+    b = run(price_type="inventory_cost", inventory_price=120)
+    b.til(1)
+    assert b.prices[1] == ["121.2"]
+    b.strategy.params.inventory_price = 150
+    b.til(4)
+    assert b.prices[1] == ["151.5"]
+    b.strategy.params.order_levels = 1
+    b.strategy._inputs.prices.cost.seed(D(1), D(130))
+    b.til(7)
+    assert b.prices[1] == ["131.3"], "what own trades taught stays, where the price was not given anew"
+
+
 def test_inventory_cost():
     cost = InventoryCost()
     assert cost.price is None

@@ -123,10 +123,12 @@ async def test_the_book_through_ccxt_is_the_recorded_one_at_every_second():
         seconds += 1
         if ids[applied] <= began:
             continue
+        inside = 0
         for flat, theirs in zip(seen[ids[applied]], recorded, strict=True):
             ours = {price: amount for price, amount in zip(flat[::2], flat[1::2], strict=True) if low <= price <= high}
             assert ours == {price: amount for price, amount in theirs.items() if low <= price <= high}, second
-            assert len(ours) > 100
+            inside += len(ours)
+        assert inside > 500  # one side gets short when the price nears the end of the range
         compared += 1
     assert compared > 0.9 * seconds
 

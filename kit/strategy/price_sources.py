@@ -15,6 +15,7 @@ from kit.connectors.pairs import normalize_pair
 from kit.core.clock import SYSTEM_TIME, Clock, ClockMode
 from kit.core.tasks import TaskSupervisor
 from kit.core.time_source import TimeSource
+from kit.core.waiting import wait_for
 from kit.errors import InvalidInput, NotReady
 from kit.strategy.market_api import Market
 from kit.types.market import PriceType
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 NAN: Final = Decimal("NaN")
 URL_TIMEOUT_SECONDS: Final = 10.0
+ANSWER_TIMEOUT_SECONDS: Final = 60.0
+"""How long an answer is awaited where no limit is set on its age."""
 
 
 class PriceSource:
@@ -120,7 +123,7 @@ class PolledPrice(PriceSource):
     def failed(self, error: Exception) -> None:
         """Note that there was no answer; the same error in a row is logged once."""
         # Only our own words are shown: foreign texts may carry an address with a key in it.
-        text = str(error) if isinstance(error, InvalidInput) else type(error).__name__
+        text = str(error) if isinstance(error, (InvalidInput, NotReady)) else type(error).__name__
         if text != self.error:
             self.error = text
             logger.warning("price source %s gave no price: %s", self.name, text)
@@ -146,7 +149,10 @@ class PolledPrice(PriceSource):
 
 
 class AwaitedPrice(PolledPrice):
-    """An ``async`` function that returns a number, awaited in a task of its own every ``interval`` seconds."""
+    """An ``async`` function that returns a number, awaited in a task of its own every ``interval`` seconds.
+
+    One that does not answer within ``stale_after`` seconds is cancelled and asked again.
+    """
 
     def __init__(
         self, fetch: Callable[[], Awaitable[Any]], name: str | None = None, *, time_source: TimeSource = SYSTEM_TIME
@@ -173,8 +179,12 @@ class AwaitedPrice(PolledPrice):
 
     async def _ask_for_ever(self, clock: Clock) -> None:
         while True:
+            # What takes longer than an answer may be old is given up: one lost request must not end the asking.
+            limit = self._stale_after or max(self._interval, ANSWER_TIMEOUT_SECONDS)
             try:
-                self.answer(await self._fetch(), clock.time())
+                self.answer(await wait_for(self._fetch(), limit, self._time), clock.time())
+            except TimeoutError:
+                self.failed(NotReady(f"{self.name} did not answer in time, {limit:g} s at most"))
             except Exception as error:  # noqa: BLE001 - the boundary to foreign code and the network
                 self.failed(error)
             await self._time.sleep(self._interval)

@@ -160,6 +160,29 @@ async def test_an_async_function_is_awaited_in_a_task_of_its_own():
     assert not [task for task in asyncio.all_tasks() if "fetch" in task.get_name()]
 
 
+async def test_an_async_function_that_hangs_is_given_up_and_asked_again():
+    time = ManualTime(start=100.0)
+    asked = []
+
+    async def fetch():
+        asked.append(time.time())
+        if len(asked) == 1:
+            await asyncio.Event().wait()
+        return 10
+
+    source = AwaitedPrice(fetch, time_source=time)
+    source.tick(100.0, 5.0, 20.0)
+    source.start(Clock(time_source=time))
+    await time.advance(19)
+    assert (asked, source.error) == ([100.0], "")
+    await time.advance(1)
+    assert source.problem == "fetch has not answered yet: fetch did not answer in time, 20 s at most"
+    await time.advance(5)
+    source.tick(time.time(), 5.0, 20.0)
+    assert (asked, source.price(PriceType.MidPrice)) == ([100.0, 125.0], 10)
+    source.stop()
+
+
 async def test_a_url_is_read_and_its_path_stays_secret(caplog):
     texts = iter(["101.5\n", "oops"])
 

@@ -211,7 +211,7 @@ class PureMarketMakingParams(Params):
 
     @model_validator(mode="after")
     def _check_together(self) -> PureMarketMakingParams:
-        for problem in (*_wrong_band(self), *_wrong_spreads(self), *_wrong_lists(self)):
+        for problem in (*_wrong_band(self), *_wrong_spreads(self), *_wrong_lists(self), *_wrong_source(self)):
             raise ValueError(problem)
         return self
 
@@ -269,6 +269,17 @@ def _wrong_spreads(params: PureMarketMakingParams) -> list[str]:
             if spread <= 0
         ]
     return problems
+
+
+def _wrong_source(params: PureMarketMakingParams) -> list[str]:
+    interval, limit = params.price_source_interval, params.price_source_stale_after
+    if limit is None or interval < limit:
+        return []
+    problem = (
+        f"price_source_interval {interval:g} s is not below price_source_stale_after {limit:g} s, so every answer "
+        f"would be stale before the next one; ask more often, or give a higher limit or None"
+    )
+    return [problem]
 
 
 def _wrong_lists(params: PureMarketMakingParams) -> list[str]:

@@ -228,6 +228,7 @@ def test_inventory_cost():
         ({"order_override": {"a": ["hold", "0.1", 1]}}, ["order_override"]),
         ({"price_type": "median"}, ["price_type"]),
         ({"price_source_interval": "0.1"}, ["price_source_interval", "at least 0.5"]),
+        ({"price_source_stale_after": 5}, ["price_source_interval 5", "price_source_stale_after 5"]),
     ],
 )
 def test_wrong_sets_are_refused_naming_what_is_wrong(market, changes, words):

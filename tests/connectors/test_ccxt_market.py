@@ -205,7 +205,7 @@ async def test_an_exchange_that_refuses_new_connections_for_a_while(venue):
 
 async def test_a_gap(venue):
     await venue.streaming()
-    await venue.testnet.fault("gap", on="btcusdt@depth*")
+    await venue.testnet.fault("gap", on="btcusdt@depth*", count=3)  # in a row: one gap, seen also where one is covered
     await recovered(venue)
     await same_book(venue)
     assert "ChecksumError" in lost(venue)[0].reason

@@ -160,16 +160,21 @@ class AwaitedPrice(PolledPrice):
         super().__init__(fetch, name)
         self._time = time_source
         self._task: asyncio.Task[None] | None = None
+        self._users = 0
 
     def start(self, clock: Clock) -> None:
         """Begin to ask; raises ``NotReady`` in a backtest, where nobody could wait for the answers."""
         if clock.mode is not ClockMode.REALTIME:
             raise NotReady(f"{self.name} waits for answers, which a backtest cannot; give a plain function instead")
-        self._task = TaskSupervisor(f"price source {self.name}").spawn(self._ask_for_ever(clock), name=self.name)
+        # Strategies may share a source: one task asks for all of them, anew where the loop of the last run ended it.
+        if self._task is None or self._task.done():
+            self._task = TaskSupervisor(f"price source {self.name}").spawn(self._ask_for_ever(clock), name=self.name)
+        self._users += 1
 
     def stop(self) -> None:
-        """End the task."""
-        if self._task is not None:
+        """End the task, where this was the last strategy that uses it."""
+        self._users = max(0, self._users - 1)
+        if self._task is not None and not self._users:
             self._task.cancel()
             self._task = None
 

@@ -183,6 +183,32 @@ async def test_an_async_function_that_hangs_is_given_up_and_asked_again():
     source.stop()
 
 
+async def test_a_source_shared_by_two_strategies_asks_once_until_the_last_one_stops():
+    time = ManualTime(start=100.0)
+    asked = []
+
+    async def fetch():
+        asked.append(time.time())
+        return 10
+
+    source, clock = AwaitedPrice(fetch, time_source=time), Clock(time_source=time)
+    source.stop()
+    for _ in range(2):
+        source.start(clock)
+    await time.advance(5)
+    assert asked == [100.0, 105.0]
+    source.stop()
+    await time.advance(5)
+    assert asked == [100.0, 105.0, 110.0], "the other one still needs it"
+    source.stop()
+    await time.advance(20)
+    assert len(asked) == 3
+    source.start(clock)
+    await time.advance(1)
+    assert len(asked) == 4
+    source.stop()
+
+
 async def test_a_url_is_read_and_its_path_stays_secret(caplog):
     texts = iter(["101.5\n", "oops"])
 

@@ -94,7 +94,10 @@ class HangingOrders:
         self._renewals += [order for order in orders if order not in self._renewals]
 
     def take_renewals(self) -> list[OwnOrder]:
-        """Return, once, the orders to be placed anew now: cancelled, with something left unfilled."""
-        ready = [order for order in self._renewals if order.state is OrderState.CANCELED and order.remaining > 0]
+        """Return, once, the orders to be placed anew now: cancelled, with something left unfilled.
+
+        One that the market refuses is given back with ``renew``.
+        """
+        ended = [order for order in self._renewals if order.ended_at is not None]
         self._renewals = [order for order in self._renewals if order.ended_at is None]
-        return ready
+        return [order for order in ended if order.state is OrderState.CANCELED and order.remaining > 0]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Final, cast
 
+from kit.errors import FixInput, TryAgain
 from kit.strategy.cancel_rules import may_stay, over_age, too_near
 from kit.strategy.hanging_orders import HangingOrders
 from kit.strategy.market_api import Market
@@ -173,13 +174,29 @@ class PureMarketMaking(QuotingStrategy):
         old = hanging.over_age(record.timestamp, params.max_order_age)
         hanging.renew(old)
         self._cancel(old, CancelReason.HANGING_OLD, record)
-        renewed: list[OwnOrder] = []
-        for order in hanging.take_renewals():
-            again = PriceSize(order.price, order.remaining, order.level)
-            self._quote(order.is_buy, (again,), self._inputs.order_type(params), renewed)
-            hanging.add(renewed[-1])
-        record.placed += len(renewed)
+        self._place_renewals(params, record)
         hanging.prune()
+
+    def _place_renewals(self, params: PureMarketMakingParams, record: TickRecord) -> None:
+        hanging, order_type = self._hanging, self._inputs.order_type(params)
+        waiting = hanging.take_renewals()
+        while waiting:
+            order = waiting.pop(0)
+            again, topic = PriceSize(order.price, order.remaining, order.level), f"renewal of {order.client_order_id}"
+            renewed: list[OwnOrder] = []
+            try:
+                self._quote(order.is_buy, (again,), order_type, renewed)
+            except (FixInput, TryAgain) as error:
+                # Nothing happened on the exchange, so to ask again cannot place it twice.
+                hanging.renew((order,))
+                self._tell_once(topic, f"{topic} at {order.price} was refused and is tried again: {error}")
+                continue
+            except BaseException:
+                hanging.renew(waiting)
+                raise
+            self._tell_once(topic)
+            hanging.add(renewed[-1])
+            record.placed += 1
 
     def _cancel_quotes(
         self, proposal: Proposal | None, reference: Decimal, params: PureMarketMakingParams, record: TickRecord

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from kit.errors import InsufficientBalance, NotReady
 from kit.strategy.hanging_orders import HangingOrders
 from kit.strategy.own_orders import OwnOrder
 from kit.strategy.pure_market_making import PureMarketMaking
@@ -74,6 +75,37 @@ def test_renewal_keeps_price_and_amount_and_waits_for_the_cancel(run):
     b.til(9)
     (again,) = b.strategy.hanging_orders
     assert (again.client_order_id, again.price, again.quantity) == ("order-3", 101, 1)
+
+
+def test_a_refused_renewal_is_tried_again_and_does_not_keep_the_others(run, monkeypatch, caplog):
+    b = run(max_order_age=6, order_levels=2)
+    b.til(1)
+    b.market.trade(TradeType.SELL, D("97"))
+    b.market.hold_cancels = True
+    b.til(8)
+    assert b.market.sent_cancels == ["order-3", "order-4"]
+    for order_id in ("order-3", "order-4"):
+        b.market.confirm_cancel(order_id)
+    sell, refusals = b.market.sell, iter([NotReady("wait"), None, InsufficientBalance("short")])
+
+    def refuse(*given, **more):
+        error = next(refusals, None)
+        if error is not None:
+            raise error
+        return sell(*given, **more)
+
+    monkeypatch.setattr(b.market, "sell", refuse)
+    b.til(9)
+    assert [order.price for order in b.strategy.hanging_orders] == [102]
+    b.til(10)
+    assert [order.price for order in b.strategy.hanging_orders] == [102]
+    assert len(caplog.records) == 1
+    assert "101" in caplog.text
+    assert "wait" in caplog.text
+    b.til(11)
+    assert sorted(order.price for order in b.strategy.hanging_orders) == [101, 102]
+    assert not b.strategy._hanging._renewals
+    assert b.strategy.health.total_errors == 0
 
 
 def test_a_renewed_order_that_fills_instead_is_not_placed_again(run):

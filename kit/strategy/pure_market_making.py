@@ -57,6 +57,7 @@ class PureMarketMaking(QuotingStrategy):
         self._inputs.prices.use(price_source)
         self._hanging: Final = HangingOrders()
         self._looks_back = self._seeds_cost = True
+        self._outdated = False
         self._router.observe(MarketEvent.OrderFilled, self._filled)
         for tag in (MarketEvent.BuyOrderCompleted, MarketEvent.SellOrderCompleted):
             self._router.observe(tag, self._completed)
@@ -81,6 +82,8 @@ class PureMarketMaking(QuotingStrategy):
         before, params = cast("PureMarketMakingParams", old), cast("PureMarketMakingParams", new)
         if params.inventory_price != before.inventory_price:
             self._seeds_cost = True
+        # The tolerance compares prices only: a changed size would wait until the orders are too old.
+        self._outdated = True
         if not params.hanging_orders_enabled:
             self._hanging.release()
         self._inputs.forget(params)
@@ -206,7 +209,8 @@ class PureMarketMaking(QuotingStrategy):
             over_age(hanging.others(self.active_orders), now, params.max_order_age), CancelReason.OVER_AGE, record
         )
         quotes = hanging.others(self.active_orders)
-        if quotes and self._timers.cancel_at <= now and not may_stay(quotes, proposal, params.order_refresh_tolerance):
+        tolerance = None if self._outdated else params.order_refresh_tolerance
+        if quotes and self._timers.cancel_at <= now and not may_stay(quotes, proposal, tolerance):
             hanging.convert()
             self._cancel(hanging.others(quotes), CancelReason.DUE, record)
         # Where the tolerance kept them the timers stay as they are: from now on every tick compares again.
@@ -247,6 +251,7 @@ class PureMarketMaking(QuotingStrategy):
             # Also where the market refused one of them: the others rest now and live by the timers.
             if buys or sells:
                 record.placed += len(buys) + len(sells)
+                self._outdated = False
                 self._timers.placed(record.timestamp, params.order_refresh_time)
             if params.hanging_orders_enabled:
                 self._hanging.pair(buys, sells)

@@ -112,6 +112,21 @@ def test_orders_within_the_tolerance_stay_and_are_compared_every_tick(run):
     assert b.prices == (["97.515"], ["99.485"]), "cancelled and replaced within one tick: the timers are long over"
 
 
+def test_changed_parameters_replace_orders_within_the_tolerance_once(run):
+    b = run(order_refresh_tolerance="0.005")
+    b.til(8)
+    b.market.hold_cancels = True
+    b.strategy.params.order_amount = 2
+    b.til(10)
+    assert b.market.sent_cancels == ["order-1", "order-2"]
+    b.market.hold_cancels = False
+    for order_id in ("order-1", "order-2"):
+        b.market.confirm_cancel(order_id)
+    b.til(30)
+    assert ids(b) == ["order-3", "order-4"]
+    assert [order.quantity for order in b.strategy.active_orders] == [2, 2]
+
+
 def test_zero_tolerance_keeps_equal_prices_and_none_keeps_nothing(run, market, bench):
     b = run(order_refresh_tolerance=0)
     b.til(8)

@@ -94,12 +94,11 @@ def test_a_demo_of_six_seconds():
     ("moments", "number"),
     [
         ((0.3,), signal.SIGINT),
-        ((1.0,), signal.SIGINT),
         ((2.0,), signal.SIGINT),
         ((4.0,), signal.SIGINT),
         ((0.3, 0.35), signal.SIGINT),
-        ((4.0, 4.05, 4.1), signal.SIGINT),
-        ((3.0,), signal.SIGTERM),
+        ((3.0, 3.05, 3.1), signal.SIGINT),
+        ((1.0,), signal.SIGTERM),
     ],
     ids=str,
 )

@@ -106,7 +106,7 @@ class MarketEvents:
     def from_rows(cls, exchange: str, trading_pair: str, rows: Iterable[tuple[Any, ...]]) -> MarketEvents:
         """Build from rows in the order of ``COLUMNS``; for tests and small imports."""
         table = list(zip(*rows, strict=True)) or [()] * len(COLUMNS)
-        columns = {
+        columns: dict[str, Any] = {
             name: np.array(values, dtype=dtype) for (name, dtype), values in zip(COLUMNS.items(), table, strict=True)
         }
         return cls(exchange, trading_pair, **columns)

@@ -2,78 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from kit.core.clock import Clock, ClockMode
 from kit.strategy.own_orders import OwnOrder
 from kit.strategy.pure_market_making import PureMarketMaking
 from kit.types.events import MarketEvent, OrderFilledEvent
 from kit.types.market import TradeType
+from tests.oracle.parameters import number, parameters
 from tests.support.mock_market import MockBook, MockMarket
 
 D = Decimal
-HUNDRED = D(100)
 DEFAULT_BALANCES = {"HBOT": "500", "ETH": "5000"}
 DEFAULT_BOOK = {"mid": "100", "min": "1", "max": "200", "step": "1", "vol": "10"}
-
-RENAMED = {
-    "order_refresh_tolerance_pct": "order_refresh_tolerance",
-    "add_transaction_costs_to_orders": "add_transaction_costs",
-}
-OFF: dict[str, Callable[[Decimal], bool]] = {
-    "order_refresh_tolerance_pct": lambda value: value < 0,
-    "minimum_spread": lambda value: value == -1,
-    "price_ceiling": lambda value: value == -1,
-    "price_floor": lambda value: value == -1,
-}
-"""What switches a parameter off in the reference."""
-
-
-def number(value: Any) -> Decimal:
-    return D(str(value))
-
-
-def parameters(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Our parameters for the reference's; both are fractions, but for percents inside two of them."""
-    ours: dict[str, Any] = {"order_level_spread": 0}
-    for name, value in config.items():
-        ours.update(parameter(name, value))
-    return ours
-
-
-def parameter(name: str, value: Any) -> dict[str, Any]:
-    if name == "moving_price_band":
-        return {
-            "moving_price_band_enabled": True,
-            "price_floor_pct": number(value["floor_pct"]) / HUNDRED,
-            "price_ceiling_pct": number(value["ceiling_pct"]) / HUNDRED,
-            "price_band_refresh_time": value["refresh"],
-        }
-    if name == "order_override":
-        return {name: {key: [side, number(pct) / HUNDRED, size] for key, (side, pct, size) in (value or {}).items()}}
-    if name in OFF and OFF[name](number(value)):
-        value = None
-    return {RENAMED.get(name, name): value}
 
 
 class Player:
     """The steps of a scenario as methods; ``states`` is the trace so far, with exact decimals."""
+
+    market_type: ClassVar[type[MockMarket]] = MockMarket
 
     def __init__(self, scenario: Mapping[str, Any]) -> None:
         pair = scenario.get("pair", "HBOT-ETH").replace("-", "/")
         balances = {asset: number(amount) for asset, amount in scenario.get("balances", DEFAULT_BALANCES).items()}
         maker, taker = scenario.get("fee") or (0, 0)
         book = {**DEFAULT_BOOK, **(scenario.get("book") or {})}
-        self.market = MockMarket(
+        self.market = self.market_type(
             pair,
             balances,
             book=MockBook.balanced(*(number(book[key]) for key in DEFAULT_BOOK)),
             fee=(number(maker), number(taker)),
             digits=tuple(scenario.get("quant", (6, 6, 6, 6)))[1::2],
         )
-        self.strategy = PureMarketMaking(self.market, pair, **parameters(scenario["config"]))
+        self.config = dict(scenario["config"])
+        self._changed = False
+        self.strategy = PureMarketMaking(self.market, pair, **parameters(self.config))
         self.clock = Clock(ClockMode.BACKTEST)
         self.clock.add_iterator(self.market)
         self.clock.add_iterator(self.strategy)
@@ -101,6 +66,7 @@ class Player:
 
     def _til(self, end: int) -> None:
         while self.time < end:
+            self._apply_changes()
             self.time += 1
             self.clock.backtest_til(self.time)
             self._record()
@@ -123,7 +89,14 @@ class Player:
             self.strategy.cancel(orders[index].client_order_id)
 
     def _set(self, name: str, value: Any) -> None:
-        self.strategy.params.update(parameter(name, value))
+        self.config[name] = value
+        self._changed = True
+
+    def _apply_changes(self) -> None:
+        """Give the strategy what was set since the last tick as one change: what passes in between need not fit."""
+        if self._changed:
+            self._changed = False
+            self.strategy.params.update(parameters(self.config))
 
     # -- states
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.oracle import pmm
 from tests.oracle.rules import RULES, excuse
-from tests.oracle.scenario import first_difference, parameters, play
+from tests.oracle.scenario import first_difference, play
 
 FOLDER = Path(os.environ.get("KIT_SHARED_ORACLE") or Path(__file__).resolve().parents[3] / "shared" / "oracle")
 FILES = [FOLDER / "pmm_demo.jsonl", FOLDER / "pmm_fuzz.jsonl"]
@@ -91,22 +91,6 @@ def test_numbers_compare_as_decimals():
     theirs = [{**STATE, "events": [["OrderFilled", "99.0000", "1.000000", "BUY"]]}]
     assert first_difference(ours, theirs) is None
     assert first_difference(ours, []) == (0, "1 states instead of 0")
-
-
-def test_parameters_of_the_reference_are_translated():
-    config = {
-        "order_refresh_tolerance_pct": "-1", "minimum_spread": "0", "price_ceiling": "-1", "price_floor": "95",
-        "moving_price_band": {"floor_pct": "-1", "ceiling_pct": "1", "refresh": 5},
-        "order_override": {"a": ["buy", 0.5, 0.7]}, "add_transaction_costs_to_orders": True,
-    }  # fmt: skip
-    ours = parameters(config)
-    assert ours["order_refresh_tolerance"] is None
-    assert ours["minimum_spread"] == "0"
-    assert ours["price_ceiling"] is None
-    assert ours["price_floor"] == "95"
-    assert str(ours["price_ceiling_pct"]) == "0.01"
-    assert str(ours["order_override"]["a"][1]) == "0.005"
-    assert ours["add_transaction_costs"] is True
 
 
 # -- rules, on traces made for them

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import importlib
 import logging
+import random
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,6 +17,7 @@ from kit.connectors.connector_manager import ConnectorManager
 from kit.core.affinity import LoopAffinity
 from kit.core.clock import SYSTEM_TIME, Clock, ClockMode, TimeSource
 from kit.core.tasks import TaskSupervisor
+from kit.core.time_iterator import TimeIterator
 from kit.errors import AuthenticationFailed, InvalidInput, NotReady, StrategyError
 from kit.orders.frames import balances_frame, fills_frame, orders_frame
 from kit.orders.session_log import SessionLog, pnl_frame
@@ -56,20 +58,25 @@ class TradingCore:
 
     The name marks the core's orders on the exchange, also after a restart: run cores that share an account under
     different names, as each treats the open orders of its name as its own.
+
+    With a ``clock`` in BACKTEST mode the core needs no loop, and no name hands it back: it takes connectors by
+    ``adopt`` and runs by ``backtest_til``; ``seed`` makes its order ids repeatable. ``drivers``, to be set before
+    anything is added, are ticked before the connectors.
     """
 
     _live: ClassVar[dict[str, TradingCore]] = {}
     _initialised: bool
     clock: Clock
 
-    def __new__(cls, name: str = "main", **_: Any) -> TradingCore:
+    def __new__(cls, name: str = "main", *, clock: Clock | None = None, **_: Any) -> TradingCore:
         """Return the live core of that name, else a new one."""
         existing = cls._live.get(name)
-        if existing is not None and existing.live:
+        if clock is None and existing is not None and existing.live:
             return existing
         core = super().__new__(cls)
         core._initialised = False
-        cls._live[name] = core
+        if clock is None:
+            cls._live[name] = core
         return core
 
     def __init__(
@@ -79,6 +86,8 @@ class TradingCore:
         tick_size: float | None = None,
         tables: bool = True,
         time_source: TimeSource = SYSTEM_TIME,
+        clock: Clock | None = None,
+        seed: int | None = None,
     ) -> None:
         if self._initialised:
             if tick_size not in (None, self.clock.tick_size):
@@ -91,10 +100,14 @@ class TradingCore:
         self.name = name
         self._tables = tables
         self._time_source = time_source
-        self.clock = Clock(ClockMode.REALTIME, 1.0 if tick_size is None else tick_size, time_source=time_source)
+        self.clock = clock or Clock(
+            ClockMode.REALTIME, 1.0 if tick_size is None else tick_size, time_source=time_source
+        )
+        self.drivers: tuple[TimeIterator, ...] = ()
         self.supervisor = TaskSupervisor(name)
         self.affinity = LoopAffinity(None)
-        self.connector_manager = ConnectorManager(name, time_source=time_source)
+        rng = None if seed is None else random.Random(seed)
+        self.connector_manager = ConnectorManager(name, time_source=time_source, rng=rng)
         self.connector_manager.before_removal = self._let_go
         self.session_logs: dict[str, SessionLog] = {}
         self._logs: list[SessionLog] = []
@@ -114,6 +127,8 @@ class TradingCore:
     @property
     def running(self) -> bool:
         """Tell whether the clock ticks."""
+        if self.clock.mode is ClockMode.BACKTEST:
+            return self.clock.running
         return self._clock_task is not None and not self._clock_task.done()
 
     async def _on_own_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -189,7 +204,8 @@ class TradingCore:
 
     def _sync_clock(self) -> None:
         """Tick what there is: the connectors, then the strategy, so that it sees what they learnt in the same tick."""
-        wanted: list[Any] = [*self.connectors.values(), *([self._strategy] if self._strategy is not None else [])]
+        strategies = () if self._strategy is None else (self._strategy,)
+        wanted: list[Any] = [*self.drivers, *self.connectors.values(), *strategies]
         for child in self.clock.children:
             if child not in wanted:
                 self.clock.remove_iterator(child)
@@ -222,6 +238,21 @@ class TradingCore:
                 return await self.connector_manager.remove_connector(name, timeout)
             finally:
                 self._sync_clock()
+
+    def adopt(self, connector: Connector) -> None:
+        """Take in a connector that was opened without a loop (``Connector.open_at_once``)."""
+        self.connector_manager.adopt(connector)
+        self._sync_clock()
+        self._open_log(connector)
+
+    def backtest_til(self, timestamp: float) -> None:
+        """Tick up to ``timestamp`` (seconds since the epoch) without waiting; for a core on a backtest clock.
+
+        See ``Clock.backtest_til``. Raises ``NotReady`` where ``start`` would.
+        """
+        if not self.running:
+            self._check_connectors()
+        self.clock.backtest_til(timestamp)
 
     async def start(self) -> None:
         """Start the clock and the strategy; does nothing when they run.

@@ -13,6 +13,7 @@ from kit.connectors.market_view import MarketView
 from kit.connectors.order_desk import CancellationResult, OrderDesk
 from kit.connectors.pairs import normalize_pair
 from kit.core.affinity import LoopAffinity
+from kit.core.at_once import at_once
 from kit.core.clock import SYSTEM_TIME, TimeSource
 from kit.core.network_iterator import NetworkIterator, NetworkStatus
 from kit.core.pubsub import PubSub
@@ -28,6 +29,7 @@ from kit.errors import (
     TryAgain,
     UnknownPair,
 )
+from kit.market.books import Books
 from kit.market.order_book_tracker import OrderBookTracker
 from kit.orders.balances import Balances
 from kit.orders.client_order_tracker import ClientOrderTracker
@@ -58,6 +60,9 @@ class Connector(MarketView, NetworkIterator):
     ``open()`` starts streaming on the running loop, whether or not a clock ticks it; ticks drive the polling that
     backs the private stream up. Events go out through ``pubsub``. A refused key stops trading and says why in
     ``trading_refused``, while market data goes on.
+
+    ``books`` keeps the order books, by default a tracker of the market data's streams. In a backtest there is no loop:
+    ``open_at_once`` takes the place of ``open``, the clock's ticks that of time.
     """
 
     def __init__(
@@ -74,11 +79,12 @@ class Connector(MarketView, NetworkIterator):
         time_source: TimeSource = SYSTEM_TIME,
         affinity: LoopAffinity | None = None,
         stale_after: float = 30.0,
+        books: Books | None = None,
     ) -> None:
         self._supervisor = supervisor.child(name)
         self._time_source = time_source
         self._pairs = [normalize_pair(pair) for pair in trading_pairs]
-        self.order_book_tracker = OrderBookTracker(
+        self.order_book_tracker: Books = books or OrderBookTracker(
             market_data, self._supervisor, trading_pairs=self._pairs, time_source=time_source, stale_after=stale_after
         )
         NetworkIterator.__init__(self, name, self._supervisor, time_source=time_source)
@@ -94,6 +100,7 @@ class Connector(MarketView, NetworkIterator):
         self._upkeep_task: asyncio.Task[None] | None = None
         self._trade_taps: dict[str, Any] = {}
         self._closed = False
+        self._has_loop = True
         self.trading_refused: str = "" if orders is not None else f"mode {mode!r} places no orders"
         self.balances = Balances()
         self.order_tracker = ClientOrderTracker(self.pubsub, time=time_source.time)
@@ -139,6 +146,24 @@ class Connector(MarketView, NetworkIterator):
         if self.user_stream_tracker is not None:
             await self._start_trading(self.user_stream_tracker)
             self._upkeep_task = self._supervisor.spawn(self._upkeep(), name="upkeep")
+
+    def open_at_once(self) -> None:
+        """Come up without an event loop, on ports that answer at once; nothing runs then but what ticks drive.
+
+        Public trades become events only after ``tap_trades``. Raises ``UnknownPair`` for a pair without a rule.
+        """
+        self._has_loop = False
+        at_once(self._load_rules())
+        for pair in self._pairs:
+            self.rule(pair)
+        if self._account is not None:
+            at_once(self._account.open_user_stream())
+        self._network_status = NetworkStatus.CONNECTED
+
+    def tap_trades(self) -> None:
+        """Tell every public trade as a ``Trade`` event from now on; a connector with a loop does so by itself."""
+        for pair in self._pairs:
+            self._tap_trades(pair)
 
     async def retry_trading(self) -> None:
         """Try a refused key again, as its permissions may have been mended; harmless when trading is on."""
@@ -203,7 +228,7 @@ class Connector(MarketView, NetworkIterator):
         if self.desk is None or self.user_stream_tracker is None or self._closed:
             return
         self.desk.tick()
-        if self.trading_refused or self.network_status is not NetworkStatus.CONNECTED:
+        if not self._has_loop or self.trading_refused or self.network_status is not NetworkStatus.CONNECTED:
             return
         count = int(self._time_source.time() / self.user_stream_tracker.poll_interval)
         idle = self._polling is None or self._polling.done()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -62,11 +63,13 @@ def configure(
 class ConnectorManager:
     """Holds the connectors of one core by name."""
 
-    def __init__(self, core_name: str, *, time_source: TimeSource = SYSTEM_TIME) -> None:
+    def __init__(
+        self, core_name: str, *, time_source: TimeSource = SYSTEM_TIME, rng: random.Random | None = None
+    ) -> None:
         self._time_source = time_source
         self._supervisor = TaskSupervisor(core_name)
         self._affinity = LoopAffinity(None)
-        self.ids = ClientOrderIds(core_name, time_source=time_source)
+        self.ids = ClientOrderIds(core_name, time_source=time_source, rng=rng)
         self._connectors: dict[str, Connector] = {}
         self._configs: dict[str, ConnectorConfig] = {}
         self.before_removal: Callable[[Connector], None] = lambda _: None
@@ -125,6 +128,13 @@ class ConnectorManager:
             await self.remove_connector(name)
             raise
         return connector
+
+    def adopt(self, connector: Connector) -> None:
+        """Hold a connector that somebody else made and opened; raises ``InvalidInput`` where its name is taken."""
+        if connector.name in self._connectors:
+            raise InvalidInput(f"a connector named {connector.name!r} is here already; give the new one another name")
+        self._connectors[connector.name] = connector
+        self._configs[connector.name] = ConnectorConfig(connector.name, connector.mode, None, None)
 
     async def _make_way(self, name: str, existing: Connector) -> None:
         logger.warning("%s is replaced: asked for another configuration than the running one", name)

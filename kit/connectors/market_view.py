@@ -9,8 +9,8 @@ from typing import Final
 from kit.connectors.order_rules import floor_to
 from kit.connectors.pairs import normalize_pair
 from kit.errors import InvalidInput, NotReady, UnknownPair
+from kit.market.books import Books
 from kit.market.order_book import OrderBook
-from kit.market.order_book_tracker import OrderBookTracker
 from kit.types.market import PriceType, TradingRule
 from kit.types.orders import OrderType
 
@@ -29,9 +29,9 @@ class MarketView:
     too thin the answer is ``Decimal('NaN')``, never an exception. An unknown pair raises ``UnknownPair``.
     """
 
-    def __init__(self, name: str, tracker: OrderBookTracker) -> None:
+    def __init__(self, name: str, books: Books) -> None:
         self._venue = name
-        self._tracker = tracker
+        self._books = books
         self._rules: Mapping[str, TradingRule] = {}
 
     @property
@@ -60,7 +60,7 @@ class MarketView:
 
     def get_order_book(self, trading_pair: str) -> OrderBook:
         """Return the live book of a pair that the connector streams."""
-        books = self._tracker.order_books
+        books = self._books.order_books
         book = books.get(trading_pair) or books.get(normalize_pair(trading_pair))
         if book is None:
             raise UnknownPair(

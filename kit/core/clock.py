@@ -147,8 +147,13 @@ class Clock:
         self._children.on_error = handler
 
     def time(self) -> float:
-        """Return the finest current time, seconds since the epoch: of the source, in a backtest of the last tick."""
-        return self._pacer.now() if self.mode is ClockMode.REALTIME else self._current_timestamp
+        """Return the finest current time, seconds since the epoch.
+
+        In a backtest it is that of the time source it was given, which moves between ticks, else of the last tick.
+        """
+        if self.mode is ClockMode.REALTIME:
+            return self._pacer.now()
+        return self._current_timestamp if self._source is SYSTEM_TIME else self._source.time()
 
     def add_iterator(self, child: ClockChild) -> None:
         """Add ``child``; while a run is open it is started at once and first ticks with the next tick.

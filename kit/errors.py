@@ -25,6 +25,7 @@
     └── StopTrading              trading must not go on until somebody looked
         ├── AuthenticationFailed     wrong key, secret or permission
         ├── StrategyError            a strategy threw (carries the tick's time)
+        │   └── BacktestError            it threw in a backtest, which ends there (carries its pairs, too)
         └── InvariantBroken          a check of our own arithmetic failed: a defect of the kit
 
 Foreign errors are mapped to these once, at the border, by type.
@@ -130,6 +131,17 @@ class StrategyError(StopTrading):
     def __init__(self, message: str, timestamp: float) -> None:
         super().__init__(message)
         self.timestamp = timestamp
+
+
+class BacktestError(StrategyError):
+    """A strategy, or a listener, threw in a backtest; the original is the ``__cause__``.
+
+    ``timestamp`` is the local time of the tick or event, seconds since the epoch; ``trading_pairs`` are the strategy's.
+    """
+
+    def __init__(self, message: str, timestamp: float, trading_pairs: tuple[str, ...] = ()) -> None:
+        super().__init__(message, timestamp)
+        self.trading_pairs = trading_pairs
 
 
 class InvariantBroken(StopTrading):

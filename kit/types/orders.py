@@ -44,6 +44,9 @@ class OrderState(Enum):
     EXPIRED = "expired"
     FAILED = "failed"
 
+    # Members are singletons. Enum's own hash is a Python call, and states are looked up with every message.
+    __hash__ = object.__hash__
+
     @property
     def is_done(self) -> bool:
         """Tell whether nothing but late fills can follow."""

@@ -86,6 +86,9 @@ class PureMarketMaking(QuotingStrategy):
         self._outdated = True
         if not params.hanging_orders_enabled:
             self._hanging.release()
+        times = (params.order_refresh_time, params.filled_order_delay)
+        if times != (before.order_refresh_time, before.filled_order_delay):
+            self._timers.reschedule(*times)
         self._inputs.forget(params)
 
     @property

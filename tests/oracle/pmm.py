@@ -2,7 +2,8 @@
 
 Writes one line ``{"name", "trace"}`` for each scenario, in the reference's form. With ``--check`` it compares with the
 traces in the files instead: prints the first difference of every scenario that differs, how many differ by each rule of
-``tests.oracle.rules``, and last one line ``equal N of M``. The exit code is 1 where a difference has no rule.
+``tests.oracle.rules``, and last one line ``equal N of M``. The exit code is 1 where a difference has no rule, or
+where a scenario cannot be played; the others are written or compared all the same.
 """
 
 from __future__ import annotations
@@ -12,33 +13,80 @@ import json
 import logging
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from tests.oracle.rules import RULES, Rule, excuse
+from tests.oracle.rules import RULES, Rule, Verdict, excuse
 from tests.oracle.scenario import as_text, first_difference, play
 
 
-def cases(files: Sequence[Path]) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class Case:
+    """One line: ``trace`` is the reference's, where the line has one; ``problem`` is why it cannot be used at all."""
+
+    name: str
+    scenario: Mapping[str, Any]
+    trace: list[dict[str, Any]] | None
+    problem: str | None = None
+
+
+def cases(files: Sequence[Path]) -> Iterator[Case]:
     for file in files:
         with file.open(encoding="utf-8") as lines:
-            yield from (json.loads(line) for line in lines if line.strip())
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield _read(line, f"{file.name} line {number}")
 
 
-def write(files: Sequence[Path], out: IO[str]) -> None:
-    for case in cases(files):
-        name = case.get("name", case["scenario"].get("name"))
-        trace = as_text(play(case["scenario"]))
-        out.write(json.dumps({"name": name, "trace": trace}) + "\n")
-
-
-def compare(case: dict[str, Any]) -> tuple[int, str] | None:
+def _read(line: str, where: str) -> Case:
     try:
-        return first_difference(play(case["scenario"]), case["trace"])
-    except Exception as error:  # one scenario that cannot be played is one that differs
-        return 0, f"cannot be played: {type(error).__name__}: {error}"
+        read = json.loads(line)
+    except ValueError as error:
+        return Case(where, {}, None, f"is no JSON: {error}")
+    scenario = read.get("scenario") if isinstance(read, dict) else None
+    if not isinstance(scenario, dict) or not {"config", "steps"} <= scenario.keys():
+        return Case(where, {}, None, 'has no "scenario" with "config" and "steps"')
+    name = read.get("name", scenario.get("name"))
+    trace = read.get("trace")
+    return Case(where if name is None else f"{name}", scenario, trace if isinstance(trace, list) else None)
+
+
+def attempt(case: Case) -> tuple[list[dict[str, Any]] | None, str]:
+    """Play; return our trace, or none and why not."""
+    if case.problem is not None:
+        return None, case.problem
+    try:
+        return play(case.scenario), ""
+    except Exception as error:  # one scenario that cannot be played must not hide the others
+        return None, f"cannot be played: {type(error).__name__}: {error}"
+
+
+def write(files: Sequence[Path], out: IO[str]) -> bool:
+    """Write our traces; return whether every scenario could be played. Those that cannot are named on stderr."""
+    complete = True
+    for case in cases(files):
+        trace, problem = attempt(case)
+        if trace is None:
+            complete = False
+            sys.stderr.write(f"{case.name}: {problem}\n")
+        else:
+            out.write(json.dumps({"name": case.name, "trace": as_text(trace)}) + "\n")
+    return complete
+
+
+def compare(case: Case) -> tuple[str, Verdict] | None:
+    """Return the first difference and what is to be said of it, ``None`` where there is none."""
+    ours, problem = attempt(case)
+    if ours is None:
+        return problem, Verdict(None)
+    if case.trace is None:
+        return "no trace to compare with; write ours with --out FILE instead of --check", Verdict(None)
+    difference = first_difference(ours, case.trace)
+    verdict = excuse(case.scenario, ours, case.trace)
+    return None if difference is None or verdict is None else (difference[1], verdict)
 
 
 def check(files: Sequence[Path], out: IO[str]) -> bool:
@@ -48,16 +96,16 @@ def check(files: Sequence[Path], out: IO[str]) -> bool:
     unexplained = 0
     for case in cases(files):
         total += 1
-        difference = compare(case)
-        if difference is None:
+        found = compare(case)
+        if found is None:
             equal += 1
             continue
-        rule = excuse(case["scenario"], case["trace"], difference[0])
-        out.write(f"{case['name']}: {difference[1]} [{'NO RULE' if rule is None else rule.name}]\n")
-        if rule is None:
+        difference, verdict = found
+        out.write(f"{case.name}: {difference} [{verdict}]\n")
+        if verdict.rule is None:
             unexplained += 1
         else:
-            excused[rule] += 1
+            excused[verdict.rule] += 1
     for rule in RULES:
         out.write(f"by rule: {excused[rule]} where {rule.name}: {rule.reason}\n")
     out.write(f"without a rule: {unexplained}\n")
@@ -74,8 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with given.out.open("w", encoding="utf-8") if given.out else nullcontext(sys.stdout) as out, _quiet():
         if given.check:
             return 0 if check(given.files, out) else 1
-        write(given.files, out)
-    return 0
+        return 0 if write(given.files, out) else 1
 
 
 @contextmanager

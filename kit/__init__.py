@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kit.core.clock import ManualTime as ManualTime
     from kit.core.time_iterator import TimeIterator as TimeIterator
     from kit.errors import KitError as KitError
+    from kit.storage.importers import import_raw as import_raw
     from kit.strategy.params import Params as Params
     from kit.strategy.params import param as param
     from kit.strategy.proposal import PriceSize as PriceSize
@@ -55,6 +56,7 @@ _HOMES: Final = {
     "TimeIterator": "kit.core.time_iterator",
     "TradeType": "kit.types.market",
     "TradingCore": "kit.trading_core",
+    "import_raw": "kit.storage.importers",
     "param": "kit.strategy.params",
 }
 
@@ -79,6 +81,7 @@ __all__ = [
     "TimeIterator",
     "TradeType",
     "TradingCore",
+    "import_raw",
     "param",
 ]
 

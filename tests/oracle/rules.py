@@ -87,7 +87,12 @@ def elsewhere_than_thrown(case: Case) -> str | None:
 
 
 def not_withdrawn(case: Case) -> str | None:
-    """Theirs must throw for want of a price, and as long as it does ours must have nothing on the market."""
+    """Theirs must throw for want of a price, and as long as it does ours must have nothing on the market.
+
+    Balances stay equal until an order that theirs left there fills.
+    """
+    since = reference_threw(case.scenario, case.theirs)
+    left_to_fill = False
     depth = Settings(case.scenario, "order_optimization_enabled", False)
     for index, (mine, its) in enumerate(zip(case.ours, case.theirs, strict=False)):
         errors = its.get("errors") or []
@@ -99,6 +104,9 @@ def not_withdrawn(case: Case) -> str | None:
         resting = sorted((set(orders(mine)) | set(on_market(mine))) - kept)
         if errors and resting:
             return f"t={its['t']}: it threw, and ours still has the orders {resting}"
+        left_to_fill |= since is not None and index >= since and bool(fills(its))
+        if case.index == since and not left_to_fill and mine["balances"] != its["balances"]:
+            return f"t={its['t']}: the balances differ, though nothing filled since it threw"
     return None
 
 

@@ -399,6 +399,14 @@ def test_orders_of_ours_that_rest_while_it_throws_are_not_excused():
         assert_refused(NO_ASKS, wrong, theirs, "it threw, and ours still has the orders")
 
 
+def test_balances_stay_equal_until_an_order_that_it_left_fills():
+    ours, theirs = threw()
+    wrong = planted(theirs, -1, lambda state: state["balances"].update(ETH=D(4901), HBOT=D(501)))
+    assert_refused(NO_ASKS, ours, wrong, "nothing filled since it threw")
+    filled = planted(wrong, -1, lambda state: state["events"].append(["OrderFilled", D(99), D(1), "BUY"]))
+    assert_excused(NO_ASKS, ours, filled, THREW)
+
+
 def test_errors_of_ours_are_not_excused_where_it_threw():
     ours, theirs = threw()
     assert_refused(NO_ASKS, planted(ours, -1, lambda state: state.update(errors=INVALID)), theirs, "ours threw")

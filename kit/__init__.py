@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from kit.storage.importers import import_raw as import_raw
     from kit.strategy.params import Params as Params
     from kit.strategy.params import param as param
+    from kit.strategy.polled_price import UrlPrice as UrlPrice
+    from kit.strategy.price_source import PriceSource as PriceSource
+    from kit.strategy.price_sources import MarketPrice as MarketPrice
     from kit.strategy.proposal import PriceSize as PriceSize
     from kit.strategy.proposal import Proposal as Proposal
     from kit.strategy.pure_market_making import PureMarketMaking as PureMarketMaking
@@ -42,10 +45,12 @@ _HOMES: Final = {
     "KitError": "kit.errors",
     "ManualTime": "kit.core.clock",
     "MarketEvent": "kit.types.events",
+    "MarketPrice": "kit.strategy.price_sources",
     "OrderState": "kit.types.orders",
     "OrderType": "kit.types.orders",
     "Params": "kit.strategy.params",
     "PriceSize": "kit.strategy.proposal",
+    "PriceSource": "kit.strategy.price_source",
     "PriceType": "kit.types.market",
     "Proposal": "kit.strategy.proposal",
     "PureMarketMaking": "kit.strategy.pure_market_making",
@@ -56,6 +61,7 @@ _HOMES: Final = {
     "TimeIterator": "kit.core.time_iterator",
     "TradeType": "kit.types.market",
     "TradingCore": "kit.trading_core",
+    "UrlPrice": "kit.strategy.polled_price",
     "import_raw": "kit.storage.importers",
     "param": "kit.strategy.params",
 }
@@ -67,10 +73,12 @@ __all__ = [
     "KitError",
     "ManualTime",
     "MarketEvent",
+    "MarketPrice",
     "OrderState",
     "OrderType",
     "Params",
     "PriceSize",
+    "PriceSource",
     "PriceType",
     "Proposal",
     "PureMarketMaking",

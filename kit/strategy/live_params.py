@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kit.strategy.params import ParamField, Params, raise_unknown, show, unknown_name
@@ -26,8 +26,9 @@ class LiveParams:
     any thread.
     """
 
-    __slots__ = ("_lock", "_model", "_queued", "_queues")
+    __slots__ = ("_check", "_lock", "_model", "_queued", "_queues")
 
+    _check: Callable[[Params], None] | None
     _lock: threading.Lock
     _model: Params
     _queued: Params | None
@@ -35,7 +36,7 @@ class LiveParams:
 
     def __init__(self, model: Params) -> None:
         object.__setattr__(self, "_lock", threading.Lock())
-        self._set(_model=model, _queued=None, _queues=False)
+        self._set(_model=model, _queued=None, _queues=False, _check=None)
 
     def _set(self, **slots: Any) -> None:
         # Plain assignment is the public way to change a parameter, so the view's own slots go round it.
@@ -68,6 +69,8 @@ class LiveParams:
         """
         with self._lock:
             target = (self._queued or self._model).evolve(**{**(changes or {}), **more})
+            if self._check is not None:
+                self._check(target)
             if self._queues:
                 self._set(_queued=None if target == self._model else target)
             else:
@@ -94,9 +97,24 @@ class LiveParams:
         return f"{self._model!r}" + (f" queued: {queued}" if queued else "")
 
 
+def check_with(params: LiveParams, check: Callable[[Params], None]) -> None:
+    """Ask ``check`` too before a change is taken: it raises ``InvalidInput`` for what does not fit the strategy.
+
+    What is applied now is checked at once.
+    """
+    check(params.model)
+    with params._lock:  # noqa: SLF001 - the strategy's side of the view, kept off the names that users see
+        params._set(_check=check)  # noqa: SLF001
+
+
+def latest(params: LiveParams) -> Params:
+    """Return the values that hold from the next tick on: what is queued, else what is applied."""
+    return params._queued or params._model  # noqa: SLF001
+
+
 def start_queueing(params: LiveParams) -> None:
     """Make updates wait for the next tick; the strategy's start calls this."""
-    with params._lock:  # noqa: SLF001 - the strategy's side of the view, kept off the names that users see
+    with params._lock:  # noqa: SLF001
         params._set(_queues=True)  # noqa: SLF001
 
 

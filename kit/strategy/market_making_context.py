@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 from kit.strategy.market_making_params import PureMarketMakingParams
 from kit.strategy.proposal import Proposal
-from kit.types.market import TradingRule
+from kit.types.market import PriceType, TradingRule
 
 _ZERO = Decimal(0)
 
@@ -16,7 +16,8 @@ _ZERO = Decimal(0)
 class MarketMakingContext(NamedTuple):
     """What the stages of one tick may see. Immutable, prices in quote, amounts in base unless the name says quote.
 
-    ``buy_reference`` is the price that spreads are measured from; ``sell_reference`` is the same, but not below the
+    ``buy_reference`` is the price that spreads are measured from: the one of type ``reference_type``, of the source
+    named ``price_source`` (empty for the strategy's own market); ``sell_reference`` is the same, but not below the
     inventory's cost where that is asked for, and ``None`` where the cost is asked for and not known.
     ``base_budget`` and ``quote_budget`` are what is free plus what this strategy's own orders hold that will be
     replaced; ``base_total`` and ``quote_total`` count all of its orders. ``best_bid`` and ``best_ask`` are ``None``
@@ -48,6 +49,8 @@ class MarketMakingContext(NamedTuple):
     filled_sells: int = 0
     maker_fee: Decimal = _ZERO
     rule: TradingRule | None = None
+    reference_type: PriceType = PriceType.MidPrice
+    price_source: str = ""
 
 
 Stage: TypeAlias = Callable[[Proposal, MarketMakingContext], Proposal]

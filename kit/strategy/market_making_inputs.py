@@ -115,6 +115,8 @@ class MarketMakingInputs:
             filled_sells=self.ping_pong.filled_sells,
             maker_fee=market.get_fee(pair, OrderType.LIMIT_MAKER),
             rule=rule,
+            reference_type=self.prices.answered,
+            price_source="" if self.prices.source is None else self.prices.source.name,
         )
 
     def _funds(self, assets: tuple[str, str], orders: Sequence[OwnOrder], staying: Set[OwnOrder]) -> _Funds:

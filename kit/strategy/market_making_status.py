@@ -13,6 +13,7 @@ from kit.strategy.market_api import Market
 from kit.strategy.market_making_context import MarketMakingContext
 from kit.strategy.market_making_inputs import MarketMakingInputs
 from kit.strategy.own_orders import OwnOrder
+from kit.strategy.price_sources import MarketPrice
 from kit.strategy.tables import Table
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ ASSETS = ("asset", "total", "available", "worth", "share")
 class MarketMakingStatus:
     """A snapshot, as DataFrames: prices in quote, sizes in base, ``spread`` and shares as fractions, ages in seconds.
 
-    ``markets``: best prices, reference price, where it comes from. ``assets``: total, available, worth in quote, share.
+    ``markets``: best prices, reference price, where it comes from; a second row where that is another market.
+    ``assets``: total, available, worth in quote, share.
     ``skew``: what the inventory does to sizes (no rows where skew is off). ``orders``: level, side, price, amount,
     filled, spread to the reference price, age, hanging, state.
     """
@@ -70,32 +72,30 @@ def market_making_status(
     now: float,
 ) -> MarketMakingStatus:
     """Take the snapshot; ``context`` is ``None`` where there is no reference price now."""
-    market, trading_pair = inputs.market, inputs.trading_pair
+    market, source = inputs.market, inputs.prices.source
     reference = None if context is None else context.buy_reference
-    bid, ask = (market.get_price(trading_pair, is_ask) if market.ready else _NAN for is_ask in (False, True))
-    source = inputs.prices.source
-    markets = (
-        market.name,
-        trading_pair,
-        market.ready,
-        bid,
-        ask,
-        reference,
-        "market" if source is None else source.name,
-    )
+    markets = [(*_quoted(market, inputs.trading_pair), reference, "market" if source is None else source.name)]
+    if isinstance(source, MarketPrice):
+        markets.append((*_quoted(source.market, source.trading_pair), None, ""))
     return MarketMakingStatus(
         headline,
         (
             Table(
                 "Markets",
                 ("market", "pair", "ready", "best_bid", "best_ask", "reference_price", "price_source"),
-                (markets,),
+                tuple(markets),
             ),
             _assets(market, inputs.assets, reference) if market.ready else Table("Assets", ASSETS, ()),
             _skew(context),
             _orders(orders, hanging, reference, now),
         ),
     )
+
+
+def _quoted(market: Market, trading_pair: str) -> tuple[Any, ...]:
+    """Return name, pair, readiness, best bid and best ask."""
+    best = (market.get_price(trading_pair, is_ask) if market.ready else _NAN for is_ask in (False, True))
+    return (market.name, trading_pair, market.ready, *best)
 
 
 def _assets(market: Market, names: tuple[str, str], reference: Decimal | None) -> Table:

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Final, cast
 
+from kit.core.clock import Clock
 from kit.errors import FixInput, TryAgain
 from kit.strategy.cancel_rules import may_stay, over_age, too_near
 from kit.strategy.hanging_orders import HangingOrders
+from kit.strategy.live_params import check_with, latest
 from kit.strategy.market_api import Market
 from kit.strategy.market_making_inputs import MarketMakingInputs
 from kit.strategy.market_making_params import PureMarketMakingParams
@@ -16,7 +18,7 @@ from kit.strategy.market_making_stages import STAGES, MarketMakingContext, Stage
 from kit.strategy.market_making_status import MarketMakingStatus, market_making_status
 from kit.strategy.own_orders import OwnOrder
 from kit.strategy.params import Params as BaseParams
-from kit.strategy.price_sources import PriceSource
+from kit.strategy.price_source import PriceSource
 from kit.strategy.proposal import PriceSize, Proposal
 from kit.strategy.quoting import QuotingStrategy
 from kit.strategy.tick_record import CancelReason, Outcome, TickRecord
@@ -54,7 +56,8 @@ class PureMarketMaking(QuotingStrategy):
     ) -> None:
         super().__init__(market, trading_pair, name=name, params=params, **parameters)
         self._inputs: Final = MarketMakingInputs(market, self._pair)
-        self._inputs.prices.use(price_source)
+        self._inputs.prices.use(price_source, self._applied.price_type)
+        check_with(self.params, self._inputs.prices.check)
         self._hanging: Final = HangingOrders()
         self._looks_back = self._seeds_cost = True
         self._outdated = False
@@ -72,10 +75,6 @@ class PureMarketMaking(QuotingStrategy):
         self._looks_back = self._seeds_cost = True
         if self.clock is not None:
             self._inputs.prices.start(self.clock)
-
-    def on_stop(self) -> None:
-        """End the price source's task."""
-        self._inputs.prices.stop()
 
     def on_params_changed(self, old: BaseParams, new: BaseParams) -> None:
         """Forget the state of what was switched off, take note of what was set anew."""
@@ -98,7 +97,13 @@ class PureMarketMaking(QuotingStrategy):
 
     @price_source.setter
     def price_source(self, source: Any) -> None:
-        self._inputs.prices.use(source, self.clock)
+        latest_params = cast("PureMarketMakingParams", latest(self.params))
+        self._inputs.prices.use(source, latest_params.price_type, self.clock)
+
+    def _detach(self, clock: Clock) -> None:
+        # Not in on_stop: a start that fails comes by here too.
+        self._inputs.prices.stop()
+        super()._detach(clock)
 
     # -- the tick --------------------------------------------------------------------------------------------------
 

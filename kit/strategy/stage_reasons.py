@@ -10,17 +10,32 @@ from kit.strategy.inventory_skew import current_skew
 from kit.strategy.market_making_context import MarketMakingContext, Stage
 from kit.strategy.proposal import Proposal
 from kit.strategy.tables import cell_text
+from kit.types.market import PriceType
 
 Reason = Callable[[Proposal, MarketMakingContext], str]
 
 
 def _base(after: Proposal, seen: MarketMakingContext) -> str:  # noqa: ARG001
-    said = f"around {cell_text(seen.buy_reference)} ({seen.params.price_type.value})"
+    said = f"around {cell_text(seen.buy_reference)} ({_origin(seen)})"
     if seen.sell_reference is None:
         return f"{said}; no sells, as nobody knows what the base held has cost: set inventory_price"
     if seen.sell_reference != seen.buy_reference:
         said += f"; sells from the inventory's cost {cell_text(seen.sell_reference)}"
     return said
+
+
+def _origin(seen: MarketMakingContext) -> str:
+    """Name the price that answered, which need not be the one that was asked for."""
+    asked, kind, source = seen.params.price_type, seen.reference_type, seen.price_source
+    if kind is PriceType.Custom:
+        said = source
+    elif source and kind is not PriceType.LastOwnTrade:
+        said = f"{kind.value} of {source}"
+    else:
+        said = kind.value
+    # An inventory's cost only moves the sells; a source that knows one price answers for every type of market price.
+    missing = asked is PriceType.LastOwnTrade if kind is PriceType.Custom else asked is not PriceType.InventoryCost
+    return f"{said}, as {asked.value} is not known yet" if missing and kind is not asked else said
 
 
 def _band(after: Proposal, seen: MarketMakingContext) -> str:  # noqa: ARG001

@@ -150,7 +150,7 @@ def test_not_waiting_places_beside_orders_whose_cancel_is_under_way(run):
 
 @pytest.mark.parametrize(
     ("kind", "prices"),
-    [("best_bid", ["98.505"]), ("best_ask", ["99.495"]), ("last_price", ["97.02"]), ("custom", ["99"])],
+    [("best_bid", ["98.505"]), ("best_ask", ["99.495"]), ("last_price", ["97.02"])],
 )
 def test_price_types(run, kind, prices):
     b = run(price_type=kind)

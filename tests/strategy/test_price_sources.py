@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from aiohttp import web
 
+import kit
 from kit.core.clock import Clock, ClockMode, ManualTime
 from kit.errors import InvalidInput, NotReady
 from kit.strategy.price_sources import AwaitedPrice, MarketPrice, PolledPrice, PriceSource, UrlPrice, as_price_source
@@ -101,6 +102,11 @@ def test_an_object_with_price_and_a_source_of_ones_own(run):
         b = run(source)
         b.til(1)
         assert b.prices == (["99"], ["101"])
+
+
+def test_sources_have_names_in_the_kit():
+    assert (kit.PriceSource, kit.MarketPrice, kit.UrlPrice) == (PriceSource, MarketPrice, UrlPrice)
+    assert {"PriceSource", "MarketPrice", "UrlPrice"} <= set(kit.__all__)
 
 
 def test_what_is_no_source_is_refused(market):
@@ -233,3 +239,230 @@ async def test_a_url_is_read_and_its_path_stays_secret(caplog):
         await missing._get()
     await runner.cleanup()
     assert "secret" not in caplog.text
+
+
+class Fixed(PriceSource):
+    """A source of a user's own that says what it is told to say."""
+
+    name = "mine"
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.users = 0
+
+    def start(self, clock):
+        self.users += 1
+
+    def stop(self):
+        self.users -= 1
+
+    def price(self, price_type):
+        return self.answer
+
+
+@pytest.mark.parametrize("answer", [100, 100.0, "100", " 100.00 ", D(100)])
+def test_a_source_of_ones_own_may_answer_with_any_kind_of_number(run, answer):
+    b = run(Fixed(answer))
+    b.til(1)
+    assert b.prices == (["99"], ["101"])
+
+
+def test_a_source_without_a_price_answers_none(run):
+    b = run(Fixed(None))
+    b.til(1)
+    assert b.prices == ([], [])
+    assert b.strategy.explain().verdict == "Not quoting. There is no reference price: mine has no price."
+    assert b.strategy.health.total_errors == 0
+
+
+@pytest.mark.parametrize("answer", ["high", [100], True])
+def test_a_source_that_answers_nonsense_is_told_what_to_answer(run, answer):
+    b = run(Fixed(answer))
+    b.til(1)
+    said = str(b.strategy.last_error)
+    assert "price() of price source mine returned" in said
+    assert "which is no price; return a Decimal" in said
+
+
+def test_a_source_whose_price_is_async_is_told_the_way(run):
+    class Waits(Fixed):
+        async def price(self, price_type):
+            return 100
+
+    b = run(Waits(0))
+    b.til(1)
+    assert "must answer at once" in str(b.strategy.last_error)
+    assert "give the async function itself as price_source" in str(b.strategy.last_error)
+
+
+def test_custom_is_refused_where_nothing_of_the_user_s_answers(market, run):
+    for source, where in ((None, "own market"), (other_market("98"), "other HBOT/ETH")):
+        with pytest.raises(InvalidInput, match=f"price_type 'custom'.*{where}.*price_source"):
+            run(source, price_type="custom")
+    b = run(None)
+    b.til(1)
+    with pytest.raises(InvalidInput, match="price_type 'custom'"):
+        b.strategy.params.price_type = "custom"
+    assert b.strategy.params.pending == {}
+    b.strategy.price_source = Fixed(98)
+    b.strategy.params.price_type = "custom"
+    with pytest.raises(InvalidInput, match="price_type 'custom'"):
+        b.strategy.price_source = None
+    assert b.strategy.price_source.name == "mine"
+    b.strategy.params.price_type = "mid_price"
+    b.strategy.price_source = None
+    b.til(3)
+    assert b.prices == (["99"], ["101"])
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_start_that_fails_lets_go_of_the_source_that_it_started(market, early):
+    class Broken(PureMarketMaking):
+        def on_start(self, timestamp):
+            if not early:
+                super().on_start(timestamp)
+                assert source.users == 1
+            raise ZeroDivisionError
+
+    source = Fixed(100)
+    strategy = Broken(market, price_source=source, **SETTINGS)
+    with pytest.raises(ZeroDivisionError):
+        strategy.start(Clock(ClockMode.BACKTEST), 0.0)
+    assert source.users == 0
+
+
+def test_a_source_is_let_go_of_once_also_where_on_stop_does_not_call_its_parent(market, bench):
+    class Silent(PureMarketMaking):
+        def on_stop(self):
+            pass
+
+    source = Fixed(100)
+    b = bench(market, Silent(market, price_source=source, **SETTINGS))
+    b.til(1)
+    assert source.users == 1
+    b.stop()
+    assert source.users == 0
+
+
+async def test_a_plain_function_may_return_what_is_to_be_awaited():
+    time = ManualTime(start=100.0)
+    answers = iter([10, ValueError("secret"), 11])
+
+    async def fetch():
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    source = as_price_source(lambda: fetch())  # noqa: PLW0108 - what users write
+    source.start(Clock(time_source=time))
+    source.tick(100.0, 5.0, 60.0)
+    assert source.problem == "<lambda> has not answered yet"
+    await time.advance(1)
+    source.tick(time.time(), 5.0, 60.0)
+    assert source.price(PriceType.MidPrice) == 10
+    for _ in range(5):
+        await time.advance(1)
+        source.tick(time.time(), 5.0, 3.0)
+    assert source.problem == "the last answer of <lambda> is 6 s old, limit 3 s: ValueError"
+    await time.advance(5)
+    source.tick(time.time(), 5.0, 3.0)
+    await time.advance(1)
+    assert (source.price(PriceType.MidPrice), source.problem) == (11, "")
+    source.stop()
+    await asyncio.sleep(0)
+    assert not [task for task in asyncio.all_tasks() if "lambda" in task.get_name()]
+
+
+async def test_what_is_awaited_is_not_asked_for_twice_and_given_up_in_time():
+    time = ManualTime(start=100.0)
+    asked = []
+
+    async def never():
+        asked.append(time.time())
+        await asyncio.Event().wait()
+
+    source = PolledPrice(lambda: never(), time_source=time)  # noqa: PLW0108
+    source.start(Clock(time_source=time))
+    for _ in range(20):
+        source.tick(time.time(), 1.0, 20.0)
+        await time.advance(1)
+    assert asked == [100.0]
+    source.tick(time.time(), 1.0, 20.0)
+    assert "did not answer in time, 20 s at most" in source.problem
+    source.stop()
+    await asyncio.sleep(0)
+
+
+async def test_a_source_stopped_before_its_answer_was_begun_leaves_no_coroutine():
+    async def fetch():
+        return 1
+
+    time = ManualTime(start=100.0)
+    source = as_price_source(lambda: fetch())  # noqa: PLW0108
+    source.start(Clock(time_source=time))
+    source.tick(100.0, 5.0, 60.0)
+    source.stop()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+def test_in_a_backtest_what_is_to_be_awaited_is_no_price(run):
+    async def fetch():
+        return 1
+
+    b = run(lambda: fetch())  # noqa: PLW0108
+    b.til(1)
+    assert b.prices == ([], [])
+    assert "waits for answers, which a backtest cannot; give a plain function" in b.strategy.explain().verdict
+
+
+async def test_a_shorter_interval_counts_at_once():
+    time = ManualTime(start=100.0)
+    asked = []
+
+    async def fetch():
+        asked.append(time.time())
+        return 10
+
+    source = AwaitedPrice(fetch, time_source=time)
+    source.tick(100.0, 3600.0, None)
+    source.start(Clock(time_source=time))
+    await time.advance(10)
+    source.tick(time.time(), 5.0, None)
+    await time.advance(10)
+    assert asked == [100.0, 110.0, 115.0, 120.0]
+    source.stop()
+
+
+def test_the_explanation_names_what_answered(run):
+    def around(b):
+        frame = b.strategy.explain().frame
+        return frame[frame.step == "base_levels"].iloc[0].why
+
+    def one(source, **changes):
+        b = run(source, **changes)
+        b.til(1)
+        return around(b)
+
+    assert one(None) == "around 100 (mid_price)"
+    assert one(None, price_type="last_own_trade_price") == (
+        "around 100 (mid_price, as last_own_trade_price is not known yet)"
+    )
+    assert one(None, price_type="last_price") == "around 100 (mid_price, as last_price is not known yet)"
+    assert one(Fixed(100), price_type="best_bid") == "around 100 (mine)"
+    assert one(Fixed(100), price_type="last_own_trade_price") == (
+        "around 100 (mine, as last_own_trade_price is not known yet)"
+    )
+    assert one(other_market("100"), price_type="best_ask") == "around 100.5 (best_ask of other HBOT/ETH)"
+
+
+def test_the_status_shows_the_market_that_the_price_is_from(run):
+    b = run(other_market("101"))
+    b.til(1)
+    markets = b.strategy.status.markets
+    assert list(markets.market) == ["mock", "other"]
+    assert list(markets.best_bid) == [D("99.5"), D("100.5")]
+    assert markets.reference_price[0] == 101
+    b.strategy.price_source.market.ready = False
+    assert not b.strategy.status.markets.ready[1]

@@ -89,6 +89,7 @@ __all__ = [
     "TimeIterator",
     "TradeType",
     "TradingCore",
+    "UrlPrice",
     "import_raw",
     "param",
 ]

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from kit.core.clock import ManualTime as ManualTime
     from kit.core.time_iterator import TimeIterator as TimeIterator
     from kit.errors import KitError as KitError
+    from kit.storage.clock_offset import correct_clock as correct_clock
     from kit.storage.importers import import_raw as import_raw
+    from kit.storage.sanity import check as check
     from kit.strategy.params import Params as Params
     from kit.strategy.params import param as param
     from kit.strategy.polled_price import UrlPrice as UrlPrice
@@ -62,6 +64,8 @@ _HOMES: Final = {
     "TradeType": "kit.types.market",
     "TradingCore": "kit.trading_core",
     "UrlPrice": "kit.strategy.polled_price",
+    "check": "kit.storage.sanity",
+    "correct_clock": "kit.storage.clock_offset",
     "import_raw": "kit.storage.importers",
     "param": "kit.strategy.params",
 }
@@ -90,6 +94,8 @@ __all__ = [
     "TradeType",
     "TradingCore",
     "UrlPrice",
+    "check",
+    "correct_clock",
     "import_raw",
     "param",
 ]

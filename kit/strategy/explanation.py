@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from kit.strategy.own_orders import OwnOrder
 from kit.strategy.proposal import EMPTY, Proposal
 from kit.strategy.stage_reasons import change, reason
 from kit.strategy.strategy_base import StrategyBase
-from kit.strategy.tables import Table
+from kit.strategy.tables import Table, counted
 from kit.strategy.tick_record import Outcome, TickRecord, stage_name
 
 if TYPE_CHECKING:
@@ -24,8 +26,8 @@ class Explanation:
 
     ``verdict`` answers in one sentence whether it quotes and why (not). ``frame`` has one row for each stage of the
     last proposal (orders of each side after it, nearest prices in quote, summed sizes in base, what it changed and
-    why), then one for each kind of cancel and one for the placing. ``timestamp`` is the last tick, ``proposed_at`` the
-    tick that the stages are from (seconds; NaN and ``None`` before the first).
+    why), then one for each kind of cancel, one for the placing, and one for a renewal given up. ``timestamp`` is the
+    last tick, ``proposed_at`` the tick that the stages are from (seconds; NaN and ``None`` before the first).
     """
 
     verdict: str
@@ -45,23 +47,29 @@ class Explanation:
         return f"<p><b>{escape(self.verdict)}</b></p>" + (self.table.html() if self.table.rows else "")
 
 
-def explain(headline: str, record: TickRecord, proposed: TickRecord | None) -> Explanation:
-    """Put records into words: of the last tick, and of the last one in which a proposal was built."""
-    rows = [] if proposed is None else _stage_rows(proposed)
+def explain(headline: str, record: TickRecord, proposed: TickRecord | None, notes: Sequence[str] = ()) -> Explanation:
+    """Put records into words: of the last tick, and of the last one in which a proposal was built.
+
+    ``notes`` are what is to be told of renewals.
+    """
+    rows: list[tuple[Any, ...]] = [] if proposed is None else _stage_rows(proposed)
     for cancel, count in record.cancels:
-        rows.append(_step("cancelled", f"{count} orders", cancel.value))
-    rows.append(_step("placed", f"{record.placed} orders" if record.placed else "", record.outcome.value))
+        rows.append(_step("cancelled", counted(count, "order"), cancel.value))
+    rows.append(_step("placed", counted(record.placed, "order") if record.placed else "", record.outcome.value))
+    rows += [_step("renewal", "", note) for note in notes]
     proposed_at = None if proposed is None else proposed.timestamp
     when = "" if proposed_at is None else f" of the tick at {proposed_at:.3f}".rstrip("0").rstrip(".")
     return Explanation(headline, record.timestamp, proposed_at, Table(f"Steps{when}", COLUMNS, tuple(rows)))
 
 
 def _stage_rows(record: TickRecord) -> list[tuple[Any, ...]]:
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     before = EMPTY
     for stage, after in record.trail:
         changed = change(before, after)
-        why = reason(stage, after, record.context) if changed and record.context is not None else ""
+        # A first stage that proposes nothing changes nothing, yet it is the one to say why.
+        tells = changed or (not rows and after.is_empty)
+        why = reason(stage, after, record.context) if tells and record.context is not None else ""
         rows.append((stage_name(stage), *_figures(after), changed, why))
         before = after
     return rows
@@ -83,20 +91,44 @@ def _step(name: str, changed: str, why: str) -> tuple[Any, ...]:
     return (name, None, None, None, None, None, None, changed, why)
 
 
-def verdict(strategy: StrategyBase, record: TickRecord, proposed: TickRecord | None, hanging: int) -> str:
-    """Return in one sentence what rests and why there is not more."""
+def verdict(
+    strategy: StrategyBase, record: TickRecord, proposed: TickRecord | None, hanging: int, lost: str = ""
+) -> str:
+    """Return in a sentence or two what rests and why not more; ``lost`` tells what became of missing quotes."""
+    if strategy.clock is None:
+        return _stopped(strategy, record)
     buys, sells = len(strategy.active_buys), len(strategy.active_sells)
     rests = f"{buys} buy and {sells} sell orders rest" + (f", {hanging} of them hanging" if hanging else "")
     state = f"Quoting: {rests}" if buys + sells > hanging else f"Not quoting{f': {rests}' if hanging else ''}"
-    if strategy.clock is None:
-        return f"{state}. The strategy does not run; start the core."
     if strategy.paused:
         said = f": {strategy.pause_reason}" if strategy.pause_reason else ""
         return f"{state}. The strategy is paused{said}; resume() goes on."
     if strategy.consecutive_errors and strategy.last_error is not None:
         return f"{state}. The last tick failed: {strategy.last_error}."
-    one_sided = "" if proposed is None or record.outcome is Outcome.NOTHING_LEFT else missing_side(proposed)
-    return f"{state}. {_sentence(obstacle(record))}.{one_sided}"
+    one_sided = "" if proposed is None or record.outcome in _WITHOUT_STAGES else missing_side(proposed)
+    return f"{state}. {sentence(obstacle(record, buys + sells > hanging))}.{one_sided}{lost}"
+
+
+_WITHOUT_STAGES = frozenset({Outcome.NOTHING_LEFT, Outcome.NO_PRICE, Outcome.NOT_READY})
+"""Outcomes that a side's stages have no part in, or that name the stage themselves."""
+
+
+def _stopped(strategy: StrategyBase, record: TickRecord) -> str:
+    if record.outcome is Outcome.NO_TICK:
+        why = f": {strategy.pause_reason}" if strategy.pause_reason else "; start the core"
+        return f"Not quoting. The strategy does not run{why}."
+    said = "The strategy was stopped, or another one took its place: core.strategy is the one that runs."
+    left = len(still_in_flight(strategy))
+    verb = "rests" if left == 1 else "rest"
+    return f"Not quoting. {said}" + (f" {left} of its orders still {verb} on the exchange." if left else "")
+
+
+def still_in_flight(strategy: StrategyBase) -> tuple[OwnOrder, ...]:
+    """Return the active orders; of a strategy that runs no more and hears no events those that its markets know."""
+    orders = strategy.active_orders
+    if strategy.clock is not None:
+        return orders
+    return tuple(order for order in orders if order.client_order_id in order.market.in_flight_orders)
 
 
 def missing_side(proposed: TickRecord) -> str:
@@ -111,17 +143,21 @@ def missing_side(proposed: TickRecord) -> str:
     return f" No {side} after {stage_name(stage)}: {reason(stage, after, proposed.context)}."
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """Return a clause as the begin of a sentence."""
     return text[:1].upper() + text[1:]
 
 
-def obstacle(record: TickRecord) -> str:
-    """Return in words what kept the last tick from placing orders."""
+def obstacle(record: TickRecord, rests: bool = True) -> str:
+    """Return in words what kept the last tick from placing orders; ``rests`` tells whether quotes rest."""
     until = f"{max(0.0, record.create_at - record.timestamp):g} s"
     details = {
         Outcome.NOT_READY: f"not ready: {record.problem}; the market's status tells what is missing",
         Outcome.NO_PRICE: f"there is no reference price: {record.problem}",
-        Outcome.RESTING: f"placed orders are due for replacement in {until} (order_refresh_time)",
+        Outcome.RESTING: (
+            f"{'placed orders are due for replacement' if rests else 'the next placing is due'} in {until} "
+            f"(order_refresh_time)"
+        ),
         Outcome.PAUSE_AFTER_FILL: f"an order was filled; the pause (filled_order_delay) ends in {until}",
         Outcome.JUST_DUE: "placing is due from the next tick on",
         Outcome.CANCELS_UNCONFIRMED: (
@@ -132,7 +168,7 @@ def obstacle(record: TickRecord) -> str:
         Outcome.NOTHING_LEFT: f"nothing is left to quote after {record.emptied_by}",
         Outcome.FAILED: "the tick failed",
         Outcome.NO_TICK: "no tick has run yet",
-        Outcome.PLACED: f"the last tick placed {record.placed} orders",
+        Outcome.PLACED: f"the last tick placed {counted(record.placed, 'order')}",
     }
     said = details[record.outcome]
     if record.outcome is Outcome.NOTHING_LEFT and record.context is not None:

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
+from kit.errors import InvalidInput, KitError, NotSupported, PostOnlyRejected
 from kit.strategy.own_orders import OwnOrder
+from kit.strategy.tables import cell_text
 from kit.types.orders import OrderState
+
+
+def may_pass(error: KitError) -> bool:
+    """Tell whether what a market refused before it was sent may be taken later: other prices, balances, readiness."""
+    return not isinstance(error, InvalidInput | NotSupported) or isinstance(error, PostOnlyRejected)
 
 
 class HangingOrders:
@@ -21,6 +28,8 @@ class HangingOrders:
         self._hanging: dict[str, OwnOrder] = {}
         self._pairs: list[tuple[OwnOrder, OwnOrder]] = []
         self._renewals: list[OwnOrder] = []
+        self.given_up = ""
+        """The last order that could not be renewed, and why, as a clause."""
 
     def __bool__(self) -> bool:
         """Tell whether there is anything to tend: a pair, a hanging order, a renewal."""
@@ -49,6 +58,7 @@ class HangingOrders:
         self._hanging.clear()
         self._pairs.clear()
         self._renewals.clear()
+        self.given_up = ""
 
     def pair(self, buys: Sequence[OwnOrder], sells: Sequence[OwnOrder]) -> None:
         """Note what was placed together; earlier pairs of which nothing rests any more are forgotten."""
@@ -73,9 +83,11 @@ class HangingOrders:
 
     def prune(self) -> None:
         """Forget what has ended."""
-        ended = [key for key, order in self._hanging.items() if order.ended_at is not None]
-        for key in ended:
-            del self._hanging[key]
+        ended = [order for order in self._hanging.values() if order.ended_at is not None]
+        for order in ended:
+            del self._hanging[order.client_order_id]
+            if order.state is OrderState.FAILED:
+                self.given_up = f"the hanging order {_named(order)} was rejected: {order.ending or 'without a reason'}"
 
     def far_from(self, price: Decimal, limit: Decimal | None) -> list[OwnOrder]:
         """Return the hanging orders farther from ``price`` than the fraction ``limit``."""
@@ -96,8 +108,18 @@ class HangingOrders:
     def take_renewals(self) -> list[OwnOrder]:
         """Return, once, the orders to be placed anew now: cancelled, with something left unfilled.
 
-        One that the market refuses is given back with ``renew``.
+        One that the market refuses for now is given back with ``renew``, one that it can never take to ``give_up``.
         """
         ended = [order for order in self._renewals if order.ended_at is not None]
         self._renewals = [order for order in self._renewals if order.ended_at is None]
         return [order for order in ended if order.state is OrderState.CANCELED and order.remaining > 0]
+
+    def give_up(self, order: OwnOrder, error: Exception) -> str:
+        """Note that an order will not be renewed after all; return that as a clause."""
+        self.given_up = f"the renewal of {_named(order)} was given up: {error}"
+        return self.given_up
+
+
+def _named(order: OwnOrder) -> str:
+    side = "buy" if order.is_buy else "sell"
+    return f"{order.client_order_id} ({side} {cell_text(order.remaining)} at {cell_text(order.price)})"

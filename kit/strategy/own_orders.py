@@ -20,7 +20,8 @@ class OwnOrder:
 
     ``price`` (quote) and ``quantity`` (base) are what was asked, before the market rounded them; ``price`` is NaN for
     market orders. ``creation_timestamp`` is the strategy's tick in which it was placed, in seconds; ``level`` counts
-    from 0 where the strategy names levels. Read it freely; only the ledger changes it.
+    from 0 where the strategy names levels. ``ending`` is why the strategy cancelled it, or why the exchange refused it,
+    where that is known. Read it freely; only the ledger changes it.
     """
 
     __slots__ = (
@@ -28,6 +29,7 @@ class OwnOrder:
         "client_order_id",
         "creation_timestamp",
         "ended_at",
+        "ending",
         "exchange_order_id",
         "filled_quantity",
         "is_buy",
@@ -66,6 +68,7 @@ class OwnOrder:
         self.exchange_order_id: str | None = None
         self.cancel_requested_at: float | None = None
         self.ended_at: float | None = None
+        self.ending = ""
 
     @property
     def remaining(self) -> Decimal:
@@ -92,6 +95,7 @@ class OwnOrders:
         self._active: dict[str, OwnOrder] = {}
         self._ended: dict[str, OwnOrder] = {}
         self._endings: deque[OwnOrder] = deque()
+        self._last_ended: list[OwnOrder | None] = [None, None]
         # Rebuilt only after a change: a tick with resting orders reads these several times.
         self._all: tuple[OwnOrder, ...] | None = ()
         self._buys: tuple[OwnOrder, ...] | None = ()
@@ -153,7 +157,12 @@ class OwnOrders:
         order.ended_at = timestamp
         self._ended[order.client_order_id] = order
         self._endings.append(order)
+        self._last_ended[order.is_buy] = order
         self._all = self._buys = self._sells = None
+
+    def last_ended(self, is_buy: bool) -> OwnOrder | None:
+        """Return the order of a side that ended last, however long ago."""
+        return self._last_ended[is_buy]
 
     def reconcile(self, timestamp: float) -> None:
         """Catch up with the markets after a time without events: what is not in flight there any more has ended."""

@@ -7,9 +7,10 @@ from decimal import Decimal
 from typing import Any, ClassVar, Final, cast
 
 from kit.core.clock import Clock
-from kit.errors import FixInput, TryAgain
+from kit.errors import FixInput, KitError, TryAgain
 from kit.strategy.cancel_rules import may_stay, over_age, too_near
-from kit.strategy.hanging_orders import HangingOrders
+from kit.strategy.explanation import still_in_flight
+from kit.strategy.hanging_orders import HangingOrders, may_pass
 from kit.strategy.live_params import check_with, latest
 from kit.strategy.market_api import Market
 from kit.strategy.market_making_inputs import MarketMakingInputs
@@ -199,8 +200,11 @@ class PureMarketMaking(QuotingStrategy):
                 self._quote(order.is_buy, (again,), order_type, renewed)
             except (FixInput, TryAgain) as error:
                 # Nothing happened on the exchange, so to ask again cannot place it twice.
-                hanging.renew((order,))
-                self._tell_once(topic, f"{topic} at {order.price} was refused and is tried again: {error}")
+                if may_pass(error):
+                    hanging.renew((order,))
+                    self._tell_once(topic, f"{topic} at {order.price} was refused and is tried again: {error}")
+                else:
+                    self._tell_once(topic, hanging.give_up(order, error))
                 continue
             except BaseException:
                 hanging.renew(waiting)
@@ -255,6 +259,9 @@ class PureMarketMaking(QuotingStrategy):
         try:
             self._quote(True, proposal.buys, order_type, buys)
             self._quote(False, proposal.sells, order_type, sells)
+        except KitError as error:
+            record.problem = str(error)
+            raise
         finally:
             # Also where the market refused one of them: the others rest now and live by the timers.
             if buys or sells:
@@ -265,12 +272,16 @@ class PureMarketMaking(QuotingStrategy):
                 self._hanging.pair(buys, sells)
 
     @property
+    def _notes(self) -> tuple[str, ...]:
+        return (self._hanging.given_up,) if self._hanging.given_up else ()
+
+    @property
     def status(self) -> MarketMakingStatus:
         """Return markets, assets, inventory skew and orders as DataFrames that draw themselves."""
         record = self._record
         context = None if record.reference is None else self.context(record.reference, record.timestamp)
         return market_making_status(
-            self._verdict(), self._inputs, context, self.active_orders, self.hanging_orders, record.timestamp
+            self._verdict(), self._inputs, context, still_in_flight(self), self.hanging_orders, record.timestamp
         )
 
     # -- events in -------------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from kit.strategy.explanation import Explanation, explain, verdict
+from kit.strategy.endings import lost_quotes
+from kit.strategy.explanation import Explanation, explain, sentence, verdict
 from kit.strategy.market_api import Market
 from kit.strategy.market_making_context import MarketMakingContext, Stage
 from kit.strategy.own_orders import OwnOrder
@@ -15,6 +16,7 @@ from kit.strategy.proposal import EMPTY, PriceSize, Proposal
 from kit.strategy.refresh_timers import RefreshTimers
 from kit.strategy.strategy_base import StrategyBase
 from kit.strategy.tick_record import CancelReason, Outcome, TickRecord, stage_name
+from kit.types.events import MarketEvent, MarketOrderFailureEvent
 from kit.types.orders import OrderType
 
 logger = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ class QuotingStrategy(StrategyBase):
         self._proposed: TickRecord | None = None
         self._record = TickRecord(self.current_timestamp, self._timers, Outcome.NO_TICK)
         self._told: set[str] = set()
+        self._router.observe(MarketEvent.OrderFailure, self._refused)
 
     def on_start(self, timestamp: float) -> None:
         """Begin with fresh timers: orders may be placed on the first tick."""
@@ -78,10 +81,24 @@ class QuotingStrategy(StrategyBase):
 
     def explain(self) -> Explanation:
         """Tell why it quotes what it quotes, or does not: a sentence, and the last proposal stage by stage."""
-        return explain(self._verdict(), self._record, self._proposed)
+        return explain(self._verdict(), self._record, self._proposed, self._notes)
 
     def _verdict(self) -> str:
-        return verdict(self, self._record, self._proposed, len(self.hanging_orders))
+        hanging = self.hanging_orders
+        quotes = [order for order in self.active_orders if order not in hanging] if hanging else self.active_orders
+        now, record, proposed = self.current_timestamp, self._record, self._proposed
+        lost = lost_quotes(record, proposed, quotes, self._orders.last_ended, now)
+        return verdict(self, record, proposed, len(hanging), lost) + "".join(
+            f" {sentence(note)}." for note in self._notes
+        )
+
+    @property
+    def _notes(self) -> tuple[str, ...]:
+        """Return what else is to be told: clauses."""
+        return ()
+
+    def _refused(self, order: OwnOrder, event: MarketOrderFailureEvent) -> None:
+        order.ending = event.error_message
 
     # -- for the tick ----------------------------------------------------------------------------------------------
 
@@ -103,7 +120,11 @@ class QuotingStrategy(StrategyBase):
             self._told.discard(topic)
 
     def _cancel(self, orders: Iterable[OwnOrder], reason: CancelReason, record: TickRecord) -> None:
-        sent = sum([self._ask_to_cancel(order) for order in orders])
+        sent, why = 0, reason.value
+        for order in orders:
+            if self._ask_to_cancel(order):
+                order.ending = why
+                sent += 1
         if sent:
             record.cancels.append((reason, sent))
 

@@ -3,25 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from types import MappingProxyType
 
 from kit.strategy import market_making_stages as stages
 from kit.strategy.inventory_skew import current_skew
 from kit.strategy.market_making_context import MarketMakingContext, Stage
 from kit.strategy.proposal import Proposal
-from kit.strategy.tables import cell_text
+from kit.strategy.tables import cell_text, counted
 from kit.types.market import PriceType
 
 Reason = Callable[[Proposal, MarketMakingContext], str]
 
 
-def _base(after: Proposal, seen: MarketMakingContext) -> str:  # noqa: ARG001
+def _base(after: Proposal, seen: MarketMakingContext) -> str:
     said = f"around {cell_text(seen.buy_reference)} ({_origin(seen)})"
     if seen.sell_reference is None:
-        return f"{said}; no sells, as nobody knows what the base held has cost: set inventory_price"
-    if seen.sell_reference != seen.buy_reference:
+        said += "; no sells, as nobody knows what the base held has cost: set inventory_price"
+    elif seen.sell_reference != seen.buy_reference:
         said += f"; sells from the inventory's cost {cell_text(seen.sell_reference)}"
-    return said
+    return "; ".join(dict.fromkeys([said, *_rounded_away(after, seen)]))
+
+
+def _rounded_away(after: Proposal, seen: MarketMakingContext) -> list[str]:
+    """Return why levels that are set were not proposed."""
+    found = []
+    sides = (("bid", seen.params.buy_levels, after.buys), ("ask", seen.params.sell_levels, after.sells))
+    for side, levels, entries in sides:
+        proposed = {entry.level for entry in entries}
+        for index, level in enumerate(levels):
+            if index not in proposed and seen.quantize_amount(level.size) <= 0:
+                found.append(_too_small(_size_name(seen, side, index), level.size, seen))
+                break
+    return found
+
+
+def _size_name(seen: MarketMakingContext, side: str, index: int) -> str:
+    params = seen.params
+    if params.order_override is not None:
+        return "an amount of order_override"
+    if getattr(params, f"{side}_order_level_amounts") is not None:
+        return f"an amount of {side}_order_level_amounts"
+    return f"order_amount + {index} x order_level_amount =" if index and params.order_level_amount else "order_amount"
+
+
+def _too_small(name: str, size: Decimal, seen: MarketMakingContext) -> str:
+    if size <= 0:
+        return f"{name} {cell_text(size)} is not above 0"
+    rule = seen.rule
+    limits = "" if rule is None else f", step {cell_text(rule.min_base_amount_increment)}"
+    if rule is not None and rule.min_order_size:
+        limits += f", least size {cell_text(rule.min_order_size)}"
+    return f"{name} {cell_text(size)} rounds to 0{limits}"
 
 
 def _origin(seen: MarketMakingContext) -> str:
@@ -57,7 +90,8 @@ def _bounds(seen: MarketMakingContext, high_name: str, high: object, low_name: s
 
 
 def _ping_pong(after: Proposal, seen: MarketMakingContext) -> str:  # noqa: ARG001
-    return f"{seen.filled_buys} buys and {seen.filled_sells} sells filled since they were last even"
+    filled = f"{counted(seen.filled_buys, 'buy')} and {counted(seen.filled_sells, 'sell')}"
+    return f"{filled} filled since they were last even"
 
 
 def _optimization(after: Proposal, seen: MarketMakingContext) -> str:
@@ -138,7 +172,9 @@ def change(before: Proposal, after: Proposal) -> str:
     found = []
     for name, old, new in (("buys", before.buys, after.buys), ("sells", before.sells, after.sells)):
         if len(new) != len(old):
-            found.append(f"{'added' if len(new) > len(old) else 'removed'} {abs(len(new) - len(old))} {name}")
+            found.append(
+                f"{'added' if len(new) > len(old) else 'removed'} {counted(abs(len(new) - len(old)), name.removesuffix('s'))}"
+            )
         by_level = {entry.level: entry for entry in old}
         pairs = [(by_level[entry.level], entry) for entry in new if entry.level in by_level]
         if any(one.price != other.price for one, other in pairs):

@@ -8,8 +8,11 @@ from decimal import Decimal
 
 import pytest
 
+from kit.core.clock import Clock, ClockMode
+from kit.errors import InvalidOrder
 from kit.strategy.proposal import Proposal
 from kit.strategy.pure_market_making import PureMarketMaking
+from kit.types.events import MarketEvent, MarketOrderFailureEvent
 from kit.types.market import TradeType
 from tests.support.mock_market import MockBook, MockMarket
 
@@ -133,7 +136,7 @@ def test_what_a_stage_removed_from_one_side(run, changes, step, side, words):
     b.til(1)
     assert f" No {side} after {step}: " in why(b)
     assert words in why(b)
-    assert row(b, step).change.startswith(f"removed 1 {side}")
+    assert row(b, step).change.startswith(f"removed 1 {side[:-1]}")
     assert words in row(b, step).why
 
 
@@ -152,7 +155,7 @@ def test_ping_pong(run):
     b.til(1)
     b.market.trade(TradeType.SELL, D("98.9"))
     b.til(2)
-    assert "No buys after ping_pong: 1 buys and 0 sells filled" in why(b)
+    assert "No buys after ping_pong: 1 buy and 0 sells filled" in why(b)
 
 
 def test_optimization_beyond_the_book(run):
@@ -197,6 +200,180 @@ def test_a_failing_stage_is_told(run):
     b.til(1)
     assert "The last tick failed" in why(b)
     assert "ZeroDivisionError: no" in why(b)
+
+
+def reject(b, order, message="margin is insufficient"):
+    b.market.drop(order.client_order_id)
+    b.market.pubsub.trigger_event(
+        MarketEvent.OrderFailure,
+        MarketOrderFailureEvent(b.clock.current_timestamp, order.client_order_id, order.order_type, message),
+    )
+
+
+def test_orders_that_the_exchange_rejected(run):
+    b = run(order_refresh_time=3600)
+    b.til(1)
+    for order in b.strategy.active_orders:
+        reject(b, order)
+    assert why(b) == (
+        "Not quoting. The last tick placed 2 orders. The last buy order was rejected 0 s ago: margin is insufficient. "
+        "The last sell order was rejected 0 s ago: margin is insufficient."
+    )
+    b.til(300)  # longer than ended orders are kept
+    assert why(b) == (
+        "Not quoting. The next placing is due in 3301 s (order_refresh_time). "
+        "The last buy order was rejected 299 s ago: margin is insufficient. "
+        "The last sell order was rejected 299 s ago: margin is insufficient."
+    )
+
+
+def test_one_level_that_the_exchange_rejected(run):
+    b = run(order_refresh_time=3600, order_levels=2)
+    b.til(1)
+    reject(b, b.strategy.active_buys[1], "")
+    b.til(2)
+    assert why(b) == (
+        "Quoting: 1 buy and 2 sell orders rest. Placed orders are due for replacement in 3599 s (order_refresh_time). "
+        "The last buy order was rejected 1 s ago."
+    )
+
+
+def test_orders_that_grew_too_old(run):
+    b = run(order_refresh_time=3600, max_order_age=10)
+    b.til(13)
+    assert why(b) == (
+        "Not quoting. The next placing is due in 3588 s (order_refresh_time). "
+        "The last buy order was cancelled 1 s ago: older than max_order_age. "
+        "The last sell order was cancelled 1 s ago: older than max_order_age."
+    )
+
+
+def test_a_side_that_came_too_near(run):
+    b = run(order_refresh_time=3600, minimum_spread="0.005")
+    b.til(2)
+    b.market.book = MockBook.balanced(D("98.6"), D(1), D(300), D(1), D(10))
+    b.til(5)
+    assert "Quoting: 0 buy and 1 sell orders rest." in why(b)
+    assert "The last buy order was cancelled 2 s ago: nearer to the price than minimum_spread." in why(b)
+    assert "sell order was" not in why(b)
+
+
+def test_orders_that_the_user_or_somebody_else_cancelled(run):
+    b = run(order_refresh_time=3600)
+    b.til(2)
+    b.market.confirm_cancel(b.strategy.active_buys[0].client_order_id)
+    b.strategy.cancel_all()
+    b.til(3)
+    assert "The last buy order was cancelled 1 s ago, not by the strategy." in why(b)
+    assert "The last sell order was cancelled 1 s ago: asked for by cancel() or cancel_all()." in why(b)
+
+
+def test_a_fill_is_named_where_no_pause_says_so(run):
+    b = run(order_refresh_time=3600, filled_order_delay=0)
+    b.til(2)
+    b.market.hold_cancels = True
+    b.market.trade(TradeType.SELL, D("98.9"))
+    b.til(3)
+    assert "The last buy order was filled 1 s ago." in why(b)
+
+
+def test_a_placing_that_broke_off(run, monkeypatch):
+    b = run(order_refresh_time=3600)
+
+    def refuse(*given, **more):
+        raise InvalidOrder("too small a sell")
+
+    monkeypatch.setattr(b.market, "sell", refuse)
+    b.til(3)
+    assert why(b) == (
+        "Quoting: 1 buy and 0 sell orders rest. Placed orders are due for replacement in 3598 s (order_refresh_time). "
+        "The last placing broke off: too small a sell."
+    )
+
+
+@pytest.mark.parametrize("lost", ["price", "readiness"])
+def test_without_a_price_or_a_market_no_old_stage_is_blamed(run, lost):
+    b = run(price_ceiling=99)
+    b.til(1)
+    assert "No buys after price_band" in why(b)
+    if lost == "price":
+        b.market.book.clear(is_asks=True)
+    else:
+        b.market.ready = False
+    b.til(2)
+    assert "price_band" not in why(b)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"order_amount": "0.0009"}, "order_amount 0.0009 rounds to 0, step 0.001, least size 0.01"),
+        ({"order_amount": "0.0099"}, "order_amount 0.0099 rounds to 0, step 0.001, least size 0.01"),
+        (
+            {"order_levels": 2, "order_amount": 1, "order_level_amount": "-0.9999"},
+            "order_amount + 1 x order_level_amount = 0.0001 rounds to 0, step 0.001, least size 0.01",
+        ),
+        (
+            {"order_levels": 2, "order_amount": 1, "order_level_amount": "-2"},
+            "order_amount + 1 x order_level_amount = -1 is not above 0",
+        ),
+        ({"order_override": {"a": ["buy", "0.01", "0.0001"]}}, "an amount of order_override 0.0001 rounds to 0"),
+        (
+            {"bid_order_level_spreads": ["0.01"], "bid_order_level_amounts": ["0.0001"]},
+            "an amount of bid_order_level_amounts 0.0001 rounds to 0",
+        ),
+    ],
+)
+def test_a_size_that_rounds_to_zero(rule, bench, changes, words):
+    market = MockMarket(rule=rule)
+    b = bench(market, PureMarketMaking(market, **{**SETTINGS, **changes}))
+    b.til(1)
+    assert words in row(b, "base_levels").why
+    if not b.strategy.active_orders:
+        assert words in why(b)
+
+
+def test_a_strategy_that_another_one_replaced(run):
+    b = run()
+    b.til(2)
+    b.market.hold_cancels = True
+    b.clock.remove_iterator(b.strategy)
+    b.strategy.cancel_all()
+    assert why(b) == (
+        "Not quoting. The strategy was stopped, or another one took its place: core.strategy is the one that runs. "
+        "2 of its orders still rest on the exchange."
+    )
+    assert len(b.strategy.status.orders) == 2
+    for order_id in list(b.market.orders):
+        b.market.confirm_cancel(order_id)
+    assert why(b) == (
+        "Not quoting. The strategy was stopped, or another one took its place: core.strategy is the one that runs."
+    )
+    assert b.strategy.status.orders.empty
+
+
+def test_a_strategy_whose_start_failed(market):
+    class Broken(PureMarketMaking):
+        def on_start(self, timestamp):
+            raise ZeroDivisionError("oh")
+
+    strategy = Broken(market, **SETTINGS)
+    with pytest.raises(ZeroDivisionError):
+        strategy.start(Clock(ClockMode.BACKTEST), 0.0)
+    assert strategy.explain().verdict == (
+        "Not quoting. The strategy does not run: on_start failed: ZeroDivisionError: oh."
+    )
+
+
+def test_one_is_one(run):
+    b = run(order_override={"a": ["buy", "0.01", 1]})
+    b.til(1)
+    assert row(b, "base_levels").change == "added 1 buy"
+    assert "The last tick placed 1 order." in why(b)
+    assert row(b, "placed").change == "1 order"
+    b.strategy.params.order_override = None
+    b.til(6)
+    assert row(b, "cancelled").change == "1 order"
 
 
 def test_it_reads_well_as_text_and_html(run):

@@ -4,10 +4,11 @@ from decimal import Decimal
 
 import pytest
 
-from kit.errors import InsufficientBalance, NotReady
+from kit.errors import InsufficientBalance, InvalidOrder, NotReady, PostOnlyRejected
 from kit.strategy.hanging_orders import HangingOrders
 from kit.strategy.own_orders import OwnOrder
 from kit.strategy.pure_market_making import PureMarketMaking
+from kit.types.events import MarketEvent, MarketOrderFailureEvent
 from kit.types.market import TradeType
 from kit.types.orders import OrderState, OrderType
 from tests.support.mock_market import MockBook
@@ -106,6 +107,71 @@ def test_a_refused_renewal_is_tried_again_and_does_not_keep_the_others(run, monk
     assert sorted(order.price for order in b.strategy.hanging_orders) == [101, 102]
     assert not b.strategy._hanging._renewals
     assert b.strategy.health.total_errors == 0
+
+
+def test_a_renewal_that_the_market_can_never_take_is_given_up(run, monkeypatch, caplog):
+    b = run(max_order_age=6)
+    b.til(1)
+    b.market.trade(TradeType.SELL, D("98.9"))
+    b.market.hold_cancels = True
+    b.til(8)
+    b.market.confirm_cancel("order-2")
+    sell, asked = b.market.sell, []
+
+    def refuse(pair, amount, order_type, price, **more):
+        asked.append(price)
+        if price == 101 and len(asked) == 1:
+            raise InvalidOrder("0.1 is below the minimum of 0.2")
+        return sell(pair, amount, order_type, price, **more)
+
+    monkeypatch.setattr(b.market, "sell", refuse)
+    b.til(9)
+    assert asked == [101]
+    assert not b.strategy._hanging._renewals
+    b.til(12)
+    words = "the renewal of order-2 (sell 1 at 101) was given up: 0.1 is below the minimum of 0.2"
+    assert [record.message for record in caplog.records] == [f"PureMarketMaking: {words}"]
+    found = b.strategy.explain()
+    assert f"{words[0].upper()}{words[1:]}." in found.verdict
+    assert list(found.frame[found.frame.step == "renewal"].why) == [words]
+    assert b.strategy.health.total_errors == 0
+    b.strategy.params.hanging_orders_enabled = False
+    b.til(13)
+    assert "given up" not in b.strategy.explain().verdict
+
+
+def test_a_renewal_that_the_exchange_rejects_is_told(run):
+    b = run(max_order_age=6)
+    b.til(1)
+    b.market.trade(TradeType.SELL, D("98.9"))
+    b.til(9)
+    (again,) = b.strategy.hanging_orders
+    b.market.drop(again.client_order_id)
+    failure = MarketOrderFailureEvent(9.0, again.client_order_id, OrderType.LIMIT, "too small")
+    b.market.pubsub.trigger_event(MarketEvent.OrderFailure, failure)
+    b.til(10)
+    words = f"The hanging order {again.client_order_id} (sell 1 at 101) was rejected: too small."
+    assert words in b.strategy.explain().verdict
+
+
+def test_a_post_only_renewal_that_would_cross_is_tried_again(run, monkeypatch):
+    b = run(max_order_age=6)
+    b.til(1)
+    b.market.trade(TradeType.SELL, D("98.9"))
+    b.market.hold_cancels = True
+    b.til(8)
+    b.market.confirm_cancel("order-2")
+    sell, refusals = b.market.sell, iter([PostOnlyRejected("would cross")])
+
+    def refuse(*given, **more):
+        error = next(refusals, None)
+        if error is not None:
+            raise error
+        return sell(*given, **more)
+
+    monkeypatch.setattr(b.market, "sell", refuse)
+    b.til(10)
+    assert [order.price for order in b.strategy.hanging_orders] == [101]
 
 
 def test_a_renewed_order_that_fills_instead_is_not_placed_again(run):

@@ -1,0 +1,54 @@
+"""Compile once, for every process: where compiled code is kept and when it is stale.
+
+numba keeps a function's compiled code beside its file, or in the user's cache folder where the package's own is not
+writable, and takes it for fresh as long as that one file is unchanged. The kernel's functions call each other across
+files, so here it is fresh only while all of them are. With no writable folder at all, each process compiles anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+
+_log = logging.getLogger(__name__)
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def inline(function: _F) -> _F:
+    """Compile a function that is only called from other compiled code; it is stored with its callers."""
+    return cast("_F", numba.njit(error_model="numpy")(function))
+
+
+def entry(function: _F) -> _F:
+    """Compile a function that Python calls, on its first call, and keep the code for later processes."""
+    try:
+        compiled = numba.njit(error_model="numpy", cache=True)(function)
+    except RuntimeError as error:  # numba's word for: no folder to write to
+        _log.warning("compiled code cannot be kept (%s): every process will compile it again", error)
+        return inline(function)
+    _bind_to_sources(compiled)
+    return cast("_F", compiled)
+
+
+def _bind_to_sources(compiled: Any) -> None:
+    # numba has no public way to name the files that a cached function depends on.
+    files = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if hasattr(files, "_source_stamp"):
+        files._source_stamp = sources_stamp()
+    else:
+        _log.warning("this numba keeps compiled code differently: clear its cache by hand after changing the kernel")
+
+
+@cache
+def sources_stamp() -> str:
+    """Return a hash over all files of the kernel."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("kernel*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -33,6 +33,8 @@ class MarketMakingInputs:
     def __init__(self, market: Market, trading_pair: str) -> None:
         self.market = market
         self.trading_pair = trading_pair
+        base, _, quote = trading_pair.partition("/")
+        self._assets_by_name = base, quote.partition(":")[0]
         self._quantize_price = partial(market.quantize_order_price, trading_pair)
         self._quantize_amount = partial(market.quantize_order_amount, trading_pair)
         # Where the grid depends on the price (significant digits) the market knows it; else the rule does.
@@ -56,8 +58,7 @@ class MarketMakingInputs:
     def _assets_by(self, rule: TradingRule | None) -> tuple[str, str]:
         if rule is not None:
             return rule.base_asset, rule.quote_asset
-        base, _, quote = self.trading_pair.partition("/")
-        return base, quote.partition(":")[0]
+        return self._assets_by_name
 
     def _step_of_rule(self, price: Decimal) -> Decimal:  # noqa: ARG002
         rule = self.rule

@@ -172,9 +172,8 @@ def change(before: Proposal, after: Proposal) -> str:
     found = []
     for name, old, new in (("buys", before.buys, after.buys), ("sells", before.sells, after.sells)):
         if len(new) != len(old):
-            found.append(
-                f"{'added' if len(new) > len(old) else 'removed'} {counted(abs(len(new) - len(old)), name.removesuffix('s'))}"
-            )
+            number = counted(abs(len(new) - len(old)), name.removesuffix("s"))
+            found.append(f"{'added' if len(new) > len(old) else 'removed'} {number}")
         by_level = {entry.level: entry for entry in old}
         pairs = [(by_level[entry.level], entry) for entry in new if entry.level in by_level]
         if any(one.price != other.price for one, other in pairs):

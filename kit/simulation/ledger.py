@@ -33,8 +33,8 @@ def _asset(asset: object) -> str:
 
 def _amount(asset: object, value: object) -> Decimal:
     try:
-        if isinstance(value, bool):
-            raise ValueError  # a yes or no is a mistake, not 1 or 0
+        # A yes or no is a mistake, not 1 or 0.
+        value = repr(value) if isinstance(value, bool) else value
         amount = Decimal(repr(value)) if isinstance(value, float) else Decimal(str(value))
     except (ArithmeticError, ValueError):
         raise InvalidInput(

@@ -9,27 +9,24 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from kit.errors import InvalidInput
+from kit.simulation.engine import Fill
 
 QUANTUM: Final = 1_000_000
 """Nanoseconds that several pairs with open orders run each by itself where nothing has any latency (1 ms)."""
 
+Act: TypeAlias = Callable[[int, int], None]
+
 _NEVER: Final = 1 << 62
 
 
-class PitFill(Protocol):
-    """A fill on a simulated exchange; ``exch_ts`` in ns since the epoch."""
-
-    @property
-    def exch_ts(self) -> int:
-        """Return when it happened on the exchange."""
-        ...
-
-
 class Pit(Protocol):
-    """One pair on one simulated exchange, as the timeline drives it. Times in ns since the epoch."""
+    """One pair on one simulated exchange, as the timeline drives it. Times in ns since the epoch.
+
+    ``run`` and ``look`` return fills in the order of their times, which are to be booked.
+    """
 
     shortest_entry: int
     shortest_answer: int
@@ -39,16 +36,27 @@ class Pit(Protocol):
         """Tell whether orders of ours rest here, so that events may fill them."""
         ...
 
-    def run(self, exchange_ns: int, *, halt: bool) -> Sequence[PitFill]:
-        """Match events up to a time on the exchange, to the first that fills if told to halt; return the fills."""
+    def set_floor(self, floor_ns: int) -> None:
+        """Say how soon after an event, at the earliest, anybody looks because of it."""
         ...
 
-    def book(self, fill: PitFill) -> None:
+    def run(self, exchange_ns: int, look_ns: int, *, halt: bool) -> Sequence[Fill]:
+        """Match up to a time on the exchange; told to halt, no further than to the first event that fills.
+
+        Nobody looks before ``look_ns``, except because of a fill, at its time plus the floor or later.
+        """
+        ...
+
+    def look(self, local_ns: int) -> Sequence[Fill]:
+        """Match up to ``local_ns`` less the floor, halting at fills, and show the book as known at ``local_ns``.
+
+        What the book shows may have happened later than that; fills by it come too. When there are fills, the book may
+        not be shown yet.
+        """
+        ...
+
+    def book(self, fill: Fill) -> None:
         """Take a fill into the account and send the answers that tell of it."""
-        ...
-
-    def show(self, local_ns: int) -> None:
-        """Show the book as it is known at a local time."""
         ...
 
 
@@ -67,7 +75,7 @@ class Timeline:
         self._pits: list[Pit] = []
         self._exchange = 0
         self._floor = 0
-        self._requests: list[tuple[int, int, Callable[[int], None]]] = []
+        self._requests: list[tuple[int, int, Act]] = []
         self._answers: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._advancing = False
@@ -76,13 +84,18 @@ class Timeline:
         """Drive one more pair."""
         self._pits.append(pit)
         self._floor = min(pit.shortest_answer for pit in self._pits)
+        for one in self._pits:
+            one.set_floor(self._floor)
 
     def remove(self, pit: Pit) -> None:
         """Drive a pair no longer."""
         self._pits.remove(pit)
 
-    def send(self, arrival_ns: int, act: Callable[[int], None]) -> None:
-        """Have ``act(arrival_ns)`` called when the exchanges have come to that time."""
+    def send(self, arrival_ns: int, act: Act) -> None:
+        """Have ``act(arrival_ns, look_ns)`` called when the exchanges have come to that time.
+
+        ``look_ns`` is the local time before which nobody looks; see ``Pit.run``.
+        """
         heapq.heappush(self._requests, (arrival_ns, next(self._order), act))
 
     def answer(self, local_ns: int, deliver: Callable[[], None]) -> None:
@@ -111,52 +124,75 @@ class Timeline:
                 pass
         finally:
             self._advancing = False
-        self._reach(local_ns)
 
     def _step(self, until: int) -> bool:
-        """Come nearer to a local time by one arrival, fill or delivery; False when nothing is left before it."""
+        """Come nearer to a local time by one arrival, fill or delivery; False when it is reached."""
         answer = self._answers[0][0] if self._answers else _NEVER
-        # What happens on an exchange after the horizon is not heard of before that.
-        horizon = min(until, answer) - self._floor
+        target = min(until, answer)
         request = self._requests[0][0] if self._requests else _NEVER
-        if self._run(min(horizon, request)):
+        if request <= target:
+            look = min(target, request + self._floor)
+            if not self._run(request, look):
+                arrival, _, act = heapq.heappop(self._requests)
+                act(arrival, look)
             return True
-        if request <= horizon:
-            arrival, _, act = heapq.heappop(self._requests)
-            act(arrival)
+        if self._look(target):
             return True
+        self.now = target
         if answer > until:
             return False
         self._deliver(answer)
         return True
 
-    def _run(self, until: int) -> bool:
-        """Match up to a time on the exchanges; True when a fill came between, and the rest is left for later."""
+    def _run(self, until: int, look: int) -> bool:
+        """Match up to a time on the exchanges; True when there was a fill, and the rest is left for later."""
         busy = [pit for pit in self._pits if pit.busy]
-        if not busy:
-            return False
-        if len(busy) == 1:
-            fills = busy[0].run(until, halt=True)
-            for fill in fills:
-                busy[0].book(fill)
-            return bool(fills)
-        return self._run_together(busy, until)
-
-    def _run_together(self, busy: Sequence[Pit], until: int) -> bool:
-        # A reaction to whatever happens from now on cannot arrive anywhere earlier than this.
-        ahead = self._floor + min(pit.shortest_entry for pit in busy) or QUANTUM
-        while self._exchange < until:
-            stop = min(until, self._exchange + ahead)
-            ...
+        if len(busy) > 1:
+            return self._run_together(busy, until, look)
+        if busy and self._book(busy[0], busy[0].run(until, look, halt=True)):
+            return True
+        self._exchange = max(self._exchange, until)
         return False
 
-    def _reach(self, local_ns: int) -> None:
-        self.now = local_ns
-        for pit in self._pits:
-            pit.show(local_ns)
+    def _look(self, target: int) -> bool:
+        """Learn of all that is heard of by a local time, and show the books of then; True when there was a fill."""
+        pits = self._pits
+        # What happens on an exchange after the horizon is not heard of by then.
+        horizon = target - self._floor
+        if len(pits) > 1:
+            # Those that can fill come first: a reaction may go to any other, which must not be past it.
+            pits = sorted(pits, key=lambda pit: not pit.busy)
+            if pits[1].busy and self._run_together([pit for pit in pits if pit.busy], horizon, target):
+                return True
+        for pit in pits:
+            fills = pit.look(target)
+            if fills:
+                return self._book(pit, fills)
+        self._exchange = max(self._exchange, horizon)
+        return False
+
+    def _run_together(self, busy: Sequence[Pit], until: int, look: int) -> bool:
+        """Match several pairs in stretches within which no reaction to a fill on one can arrive at another."""
+        ahead = self._floor + min(pit.shortest_entry for pit in busy) or QUANTUM
+        while self._exchange < until:
+            # A fill on one pair has all of them looked at.
+            first_look = min(look, self._exchange + self._floor)
+            self._exchange = min(until, self._exchange + ahead)
+            found = [(fill, pit) for pit in busy for fill in pit.run(self._exchange, first_look, halt=False)]
+            if found:
+                for fill, pit in sorted(found, key=lambda one: one[0].exch_ns):
+                    pit.book(fill)
+                return True
+        return False
+
+    def _book(self, pit: Pit, fills: Sequence[Fill]) -> bool:
+        for fill in fills:
+            pit.book(fill)
+        if fills:
+            self._exchange = max(self._exchange, fills[-1].exch_ns)
+        return bool(fills)
 
     def _deliver(self, moment: int) -> None:
-        self._reach(moment)
         if self.on_time is not None:
             self.on_time(moment)
         answers = self._answers

@@ -1,7 +1,8 @@
-"""A small still picture of a run as inline SVG: it needs no script, stays in a saved notebook, and takes the page's ink."""
+"""A small still picture of a run as inline SVG: no script, it stays in a saved notebook and takes the page's ink."""
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -92,15 +93,18 @@ def _strip(strip: Strip, times: Floats, top: float) -> str:
         for points in pieces
         if points
     )
+    step = max(1, -(-len(strip.fills) // MOST_FILLS))
     marks = "".join(
         f'<circle cx="{across(fill.record.event.timestamp):.1f}" cy="{down(float(fill.record.event.price)):.1f}" '
         f'r="2.2" fill="{GREEN if fill.sign > 0 else RED}"/>'
-        for fill in strip.fills[:: max(1, -(-len(strip.fills) // MOST_FILLS))]
+        for fill in strip.fills[::step]
     )
     edge = (
         f'<line x1="{LEFT}" x2="{WIDTH}" y1="{top + HEIGHT}" y2="{top + HEIGHT}" stroke="currentColor" opacity=".18"/>'
     )
-    label = f'<text x="0" y="{top + HEIGHT / 2 + 4}">{strip.name}</text>'
+    label = f'<text x="0" y="{top + HEIGHT / 2 + 4}">{html.escape(strip.name)}</text>'
+    if step > 1:
+        label += f'<text x="0" y="{top + HEIGHT / 2 + 17}" opacity=".6" font-size="9">one of {step} fills drawn</text>'
     scale = "".join(
         f'<text x="{LEFT - 6}" y="{y}" text-anchor="end" opacity=".6" font-size="9">{_short(value)}</text>'
         for value, y in ((high, top + 8), (low, top + HEIGHT))

@@ -68,6 +68,7 @@ class EventRouter:
 
     def attach(self, markets: Iterable[Market]) -> None:
         """Subscribe to every order event of the markets; one that is subscribed already stays so."""
+        self._orders.listen(True)
         for market in markets:
             if id(market) not in self._subscriptions:
                 add = market.pubsub.add_listener
@@ -77,6 +78,7 @@ class EventRouter:
 
     def detach(self) -> None:
         """Unsubscribe from everything."""
+        self._orders.listen(False)
         for unsubscribes in self._subscriptions.values():
             for unsubscribe in unsubscribes:
                 unsubscribe()

@@ -48,7 +48,12 @@ def _interpolate(x: float, x0: float, x1: float, y0: float, y1: float) -> float:
 
 
 def total_order_size(params: PureMarketMakingParams) -> Decimal:
-    """Return the base amount of all orders of both sides together, as they are set."""
+    """Return the base amount of all orders of both sides together, as they are set.
+
+    For plain levels this is the reference's ``2 * (levels * amount + levels * (levels - 1) / 2 * level_amount)``. With
+    split levels or an override the reference goes on counting ``order_amount`` and ``order_levels``, which place
+    nothing then; here the sizes that are really placed count.
+    """
     return sum((level.size for level in (*params.buy_levels, *params.sell_levels)), Decimal(0))
 
 

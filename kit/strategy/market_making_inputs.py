@@ -14,6 +14,7 @@ from kit.strategy.moving_price_band import MovingPriceBand
 from kit.strategy.own_orders import OwnOrder
 from kit.strategy.ping_pong import PingPong
 from kit.strategy.reference_prices import ReferencePrices
+from kit.types.events import OrderFilledEvent
 from kit.types.market import TradingRule
 from kit.types.orders import OrderType
 
@@ -136,6 +137,20 @@ class MarketMakingInputs:
                 if staying and order in staying:
                     base_kept += held
         return _Funds(base - base_kept, quote - quote_kept, base, quote)
+
+    def note_fill(self, event: OrderFilledEvent) -> tuple[str, ...]:
+        """Let the inventory's cost know of a fill; return the assets of fees whose price nobody knows."""
+        return self.prices.cost.fill(event, *self.assets, self._price_of)
+
+    def _price_of(self, asset: str) -> Decimal | None:
+        """Return what an asset costs in quote, where this market streams their pair, either way round."""
+        market, quote = self.market, self.assets[1]
+        for pair, is_inverse in ((f"{asset}/{quote}", False), (f"{quote}/{asset}", True)):
+            if pair in market.trading_pairs:
+                price = market.get_mid_price(pair)
+                if price.is_finite() and price > 0:
+                    return 1 / price if is_inverse else price
+        return None
 
     def seed_cost(self, params: PureMarketMakingParams) -> None:
         """Take what the inventory is said to have cost: where that is news, or no own trade has told it yet."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -49,7 +49,8 @@ class PureMarketMakingParams(Params):
     price_ceiling_pct, price_floor_pct             the same, as fractions; ``None`` leaves that end open
     price_band_refresh_time                        the same
     ping_pong_enabled                              the same
-    inventory_skew_enabled                         the same
+    inventory_skew_enabled                         the same; the range is a multiple of the sizes that are really set,
+                                                   also of split levels and an override (there order_amount counts)
     inventory_target_base_pct                      the same, as a fraction
     inventory_range_multiplier                     the same
     inventory_price                                the same; ``None``: the cost of what is held at start is not known
@@ -200,9 +201,11 @@ class PureMarketMakingParams(Params):
     @classmethod
     def _read_override(cls, value: Any) -> Any:
         rows = list(value.values()) if isinstance(value, Mapping) else value
-        if not rows:
+        if rows is None:
             return None
-        return tuple((row[0], *(str(number) for number in row[1:])) for row in rows)
+        if not isinstance(rows, list | tuple):
+            raise ValueError(f"is {_OVERRIDE_SHAPE}")  # noqa: TRY004 - pydantic collects ValueErrors only
+        return tuple(_override_row(row) for row in rows) or None
 
     @field_validator("price_type", mode="before")
     @classmethod
@@ -214,6 +217,26 @@ class PureMarketMakingParams(Params):
         for problem in (*_wrong_band(self), *_wrong_spreads(self), *_wrong_lists(self), *_wrong_source(self)):
             raise ValueError(problem)
         return self
+
+
+_OVERRIDE_SHAPE = (
+    "not written as orders by name, each with side, spread (fraction) and amount (base), such as "
+    "{'near': ['buy', '0.01', 1]}"
+)
+
+
+def _override_row(row: Any) -> tuple[str, str, str]:
+    if not isinstance(row, list | tuple) or len(row) != 3:
+        raise ValueError(f"has {row!r}, which is {_OVERRIDE_SHAPE}")
+    side, *numbers = row
+    if side not in ("buy", "sell"):
+        raise ValueError(f"has the side {side!r} and is {_OVERRIDE_SHAPE}; a side is 'buy' or 'sell'")
+    for number in numbers:
+        try:
+            Decimal(str(number))
+        except InvalidOperation:
+            raise ValueError(f"has {number!r}, which is no number, and is {_OVERRIDE_SHAPE}") from None
+    return (side, *(str(number) for number in numbers))
 
 
 def _levels(

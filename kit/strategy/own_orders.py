@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from decimal import Decimal
+from typing import Final
+from weakref import WeakSet
 
 from kit.strategy.market_api import Market
 from kit.types.market import TradeType
@@ -88,6 +90,10 @@ class OwnOrder:
         )
 
 
+_LISTENING: Final[WeakSet[OwnOrders]] = WeakSet()
+"""The ledgers of all strategies that run now, so that one does not take over what another one looks after."""
+
+
 class OwnOrders:
     """The ledger of a strategy's orders. Active ones stand in order of placement."""
 
@@ -100,6 +106,15 @@ class OwnOrders:
         self._all: tuple[OwnOrder, ...] | None = ()
         self._buys: tuple[OwnOrder, ...] | None = ()
         self._sells: tuple[OwnOrder, ...] | None = ()
+
+    def listen(self, listens: bool) -> None:
+        """Note whether the strategy runs and hears of its orders."""
+        (_LISTENING.add if listens else _LISTENING.discard)(self)
+
+    def holds(self, client_order_id: str, market: Market) -> bool:
+        """Tell whether an order of a market is one of the active ones."""
+        order = self._active.get(client_order_id)
+        return order is not None and order.market is market
 
     def add(self, order: OwnOrder) -> None:
         """Take over a newly placed order."""
@@ -174,12 +189,17 @@ class OwnOrders:
                 order.filled_quantity = known.executed_amount_base
 
     def adopt(self, market: Market, trading_pair: str, timestamp: float) -> None:
-        """Take over the open limit orders of a pair that the market tracks and this ledger does not know.
+        """Take over the open limit orders of a pair that the market tracks and no strategy answers for.
 
-        Their age counts from ``timestamp`` where the market does not know when they were placed.
+        A market tracks its core's own orders only: those placed through it, and those that the exchange showed under
+        client order ids of this core's name. Orders of another running strategy stay its own, and orders that are being
+        cancelled go. The age counts from ``timestamp`` where the market does not know when an order was placed.
         """
+        others = [ledger for ledger in _LISTENING if ledger is not self]
         for order_id, known in market.in_flight_orders.items():
             if known.trading_pair != trading_pair or not known.is_open or known.price is None or self.get(order_id):
+                continue
+            if getattr(known, "cancel_requested", False) or any(ledger.holds(order_id, market) for ledger in others):
                 continue
             is_buy = known.trade_type is TradeType.BUY
             placed = min(known.creation_timestamp or timestamp, timestamp)

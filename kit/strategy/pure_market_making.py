@@ -24,6 +24,7 @@ from kit.strategy.proposal import PriceSize, Proposal
 from kit.strategy.quoting import QuotingStrategy
 from kit.strategy.tick_record import CancelReason, Outcome, TickRecord
 from kit.types.events import BuyOrderCompletedEvent, MarketEvent, OrderFilledEvent
+from kit.types.market import PriceType
 
 
 class PureMarketMaking(QuotingStrategy):
@@ -287,7 +288,15 @@ class PureMarketMaking(QuotingStrategy):
     # -- events in -------------------------------------------------------------------------------------------------
 
     def _filled(self, order: OwnOrder, event: OrderFilledEvent) -> None:  # noqa: ARG002
-        self._inputs.prices.cost.fill(event, *self._inputs.assets)
+        unpriced = self._inputs.note_fill(event)
+        if unpriced and self._applied.price_type is PriceType.InventoryCost:
+            quote = self._inputs.assets[1]
+            for asset in unpriced:
+                self._tell_once(
+                    f"fees in {asset}",
+                    f"fees in {asset} are left out of the inventory's cost: {self._market.name} streams no price of "
+                    f"{asset} in {quote}; stream {asset}/{quote} too",
+                )
 
     def _completed(self, order: OwnOrder, event: BuyOrderCompletedEvent) -> None:  # noqa: ARG002
         if self._hanging.holds(order):

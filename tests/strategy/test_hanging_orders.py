@@ -11,7 +11,7 @@ from kit.strategy.pure_market_making import PureMarketMaking
 from kit.types.events import MarketEvent, MarketOrderFailureEvent
 from kit.types.market import TradeType
 from kit.types.orders import OrderState, OrderType
-from tests.support.mock_market import MockBook
+from tests.support.mock_market import MockBook, MockOrder
 
 D = Decimal
 SETTINGS = {
@@ -194,6 +194,37 @@ def test_orders_found_at_start_are_adopted(run, market):
     assert b.prices == (["97", "99"], ["101"])
     b.market.fill(resting)
     assert hanging(b) == []
+
+
+def test_orders_of_another_running_strategy_are_not_adopted(run, market, bench):
+    other = bench(market, PureMarketMaking(market, **{**SETTINGS, "bid_spread": "0.03", "ask_spread": "0.03"}))
+    other.til(1)
+    assert len(market.orders) == 2
+    b = run()
+    b.til(1)
+    assert b.strategy.hanging_orders == ()
+    assert b.prices == (["99"], ["101"])
+    for strategy in (b.strategy, other.strategy):
+        strategy.cancel_all()
+    other.stop()
+    left = market.buy("HBOT/ETH", D(1), OrderType.LIMIT, D(95))
+    other.strategy._orders.adopt(market, "HBOT/ETH", 1.0)
+    c = run()
+    c.til(1)
+    assert hanging(c) == [left], "the strategy that had it runs no more"
+
+
+def test_orders_that_are_being_cancelled_are_not_adopted(run, market):
+    resting = market.buy("HBOT/ETH", D(1), OrderType.LIMIT, D(97))
+
+    class Cancelling(MockOrder):
+        cancel_requested = True
+
+    known = market.orders[resting]
+    market.orders[resting] = Cancelling(known.order_id, True, known.amount, known.price, known.order_type)
+    b = run()
+    b.til(1)
+    assert b.strategy.hanging_orders == ()
 
 
 def test_without_hanging_orders_nothing_is_adopted(run, market):

@@ -8,12 +8,12 @@ import pytest
 
 from kit.errors import InvalidInput
 from kit.strategy.inventory_cost import InventoryCost
-from kit.strategy.inventory_skew import skew_ratios
+from kit.strategy.inventory_skew import skew_ratios, total_order_size
 from kit.strategy.market_making_params import PureMarketMakingParams
 from kit.strategy.moving_price_band import MovingPriceBand
 from kit.strategy.ping_pong import PingPong
 from kit.strategy.pure_market_making import PureMarketMaking
-from kit.types.events import OrderFilledEvent
+from kit.types.events import MarketEvent, OrderFilledEvent
 from kit.types.market import PriceType, TradeType
 from kit.types.orders import OrderType, TokenAmount, TradeFee
 from tests.support.mock_market import MockBook
@@ -216,6 +216,86 @@ def test_inventory_cost():
     assert cost.price == D(302) / D("1.5")
     cost.fill(fill(TradeType.SELL, 1, 10), "B", "Q")
     assert cost.price is None
+
+
+def test_a_fee_in_a_third_asset_counts_at_its_price():
+    cost = InventoryCost()
+    prices = {"X": D(5)}
+    assert cost.fill(fill(TradeType.BUY, 100, 1, ("X", "2")), "B", "Q", prices.get) == ()
+    assert cost.price == 110
+    assert cost.fill(fill(TradeType.BUY, 110, 1, ("Y", "2"), ("Q", "4")), "B", "Q", prices.get) == ("Y",)
+    assert cost.price == 112
+    assert cost.fill(fill(TradeType.SELL, 110, 1, ("X", "2"), ("Y", "1")), "B", "Q", prices.get) == ()
+    assert cost.price == 112, "what a sale costs does not make the rest dearer"
+
+
+@pytest.mark.parametrize(
+    ("pair", "cost", "warns"), [("X/ETH", 198, False), ("ETH/X", 99 + D("2") / 99, False), ("X/Y", 99, True)]
+)
+def test_a_fee_in_a_third_asset_is_priced_where_the_market_streams_its_pair(
+    run, caplog, pair, cost, warns, monkeypatch
+):
+    b = run(price_type="inventory_cost", filled_order_delay=1)
+    b.til(1)
+    b.market.trading_pairs = ("HBOT/ETH", pair)
+    mid = {"HBOT/ETH": D(100), "X/ETH": D("49.5"), "ETH/X": D(99)}
+    monkeypatch.setattr(b.market, "get_mid_price", mid.__getitem__)
+    bid = b.strategy.active_buys[0]
+    for _ in range(2):
+        event = OrderFilledEvent(
+            1.0,
+            bid.client_order_id,
+            "HBOT/ETH",
+            TradeType.BUY,
+            OrderType.LIMIT,
+            D(99),
+            D("0.5"),
+            TradeFee((TokenAmount("X", D(1)),)),
+        )
+        b.market.pubsub.trigger_event(MarketEvent.OrderFilled, event)
+    assert b.strategy._inputs.prices.cost.price == cost
+    told = [record.message for record in caplog.records if "fee" in record.message]
+    assert len(told) == warns
+    assert all("X/ETH" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        5,
+        "buy",
+        {"a": 5},
+        {"a": "buy"},
+        {"a": ["buy", "0.01"]},
+        {"a": ["buy", "0.01", 1, 2]},
+        {"a": ["buy", "near", 1]},
+        {"a": ["hold", "0.01", 1]},
+        ["buy", "0.01", 1],
+        {"a": {"side": "buy", "spread": "0.01", "amount": 1}},
+        {"a": None},
+    ],
+)
+def test_an_override_of_a_wrong_shape_is_taught(run, wrong):
+    with pytest.raises(InvalidInput) as caught:
+        run(order_override=wrong)
+    assert "order_override" in str(caught.value)
+    assert "{'near': ['buy', '0.01', 1]}" in str(caught.value)
+
+
+@pytest.mark.parametrize("right", [{"a": ("buy", "0.01", 1)}, [["buy", 0.01, "1"]], (("buy", D("0.01"), 1),)])
+def test_an_override_may_be_written_in_several_ways(run, right):
+    b = run(order_override=right)
+    b.til(1)
+    assert b.prices == (["99"], [])
+
+
+def test_skew_measures_the_orders_that_are_set(run):
+    set_up = {"order_levels": 3, "order_amount": 2, "order_level_amount": 1}
+    assert total_order_size(PureMarketMakingParams(**{**SETTINGS, **set_up})) == 2 * (3 * 2 + 3 * 1)
+    split = {"bid_order_level_spreads": ["0.01", "0.02"], "bid_order_level_amounts": [5, 6]}
+    assert total_order_size(PureMarketMakingParams(**{**SETTINGS, **set_up, **split})) == 11 + 9
+    override = {"order_override": {"a": ["buy", "0.01", 4]}}
+    assert total_order_size(PureMarketMakingParams(**{**SETTINGS, **set_up, **override})) == 4
 
 
 @pytest.mark.parametrize(

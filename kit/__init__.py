@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from kit.core.clock import ManualTime as ManualTime
     from kit.core.time_iterator import TimeIterator as TimeIterator
     from kit.errors import KitError as KitError
+    from kit.storage.candles import candles_from_events as candles_from_events
+    from kit.storage.candles import events_from_candles as events_from_candles
     from kit.storage.clock_offset import correct_clock as correct_clock
+    from kit.storage.exporters import to_hftbacktest as to_hftbacktest
     from kit.storage.importers import import_raw as import_raw
+    from kit.storage.importers import load_events as load_events
     from kit.storage.sanity import check as check
     from kit.strategy.params import Params as Params
     from kit.strategy.params import param as param
@@ -64,10 +68,14 @@ _HOMES: Final = {
     "TradeType": "kit.types.market",
     "TradingCore": "kit.trading_core",
     "UrlPrice": "kit.strategy.polled_price",
+    "candles_from_events": "kit.storage.candles",
     "check": "kit.storage.sanity",
     "correct_clock": "kit.storage.clock_offset",
+    "events_from_candles": "kit.storage.candles",
     "import_raw": "kit.storage.importers",
+    "load_events": "kit.storage.importers",
     "param": "kit.strategy.params",
+    "to_hftbacktest": "kit.storage.exporters",
 }
 
 __all__ = [
@@ -94,10 +102,14 @@ __all__ = [
     "TradeType",
     "TradingCore",
     "UrlPrice",
+    "candles_from_events",
     "check",
     "correct_clock",
+    "events_from_candles",
     "import_raw",
+    "load_events",
     "param",
+    "to_hftbacktest",
 ]
 
 

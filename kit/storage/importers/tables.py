@@ -1,0 +1,96 @@
+"""Comma-separated files, plain, gzip or zip, read into columns of known names and types."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import IO, Any, TypeAlias, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+from numpy.typing import NDArray
+
+from kit.storage.importers.errors import BadFile
+from kit.storage.importers.lines import GZIP_MAGIC
+
+Table: TypeAlias = dict[str, NDArray[Any]]
+
+_ZIP_MAGIC = b"PK\x03\x04"
+_DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, UnicodeDecodeError)
+TYPES: Mapping[str, Any] = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "text": pa.string()}
+
+
+def first_fields(path: Path) -> list[str]:
+    """Return the fields of the first line; an empty list for an empty file. Raises ``BadFile`` for damage."""
+    try:
+        with closing(_open(path)) as file:
+            line = file.readline().decode()
+    except _DAMAGE as error:
+        raise BadFile(f"{path.name}: the file cannot be read ({error}); load it down again") from error
+    return [field.strip().strip('"') for field in line.split(",")] if line.strip() else []
+
+
+def is_header(fields: Sequence[str]) -> bool:
+    """Tell whether the first line names columns: its first field is a word."""
+    return bool(fields) and re.fullmatch(r"[A-Za-z_][\w ]*", fields[0]) is not None
+
+
+def read_table(path: Path, columns: Mapping[str, str], names: Sequence[str] | None = None) -> Table:
+    """Read the ``columns`` (type by name: int, float, bool, text) of a file as arrays; missing values become 0 or "".
+
+    ``names`` are those of all its columns, for a file without a header. Raises ``BadFile`` naming the file and, where
+    it is known, the row.
+    """
+    convert = pacsv.ConvertOptions(
+        column_types={name: TYPES[kind] for name, kind in columns.items()},
+        include_columns=list(columns),
+        strings_can_be_null=True,
+    )
+    # one thread: with several, pyarrow cannot tell the row of an error
+    options = pacsv.ReadOptions(use_threads=False, block_size=1 << 24, column_names=names)
+    try:
+        with closing(_open(path)) as file:
+            table = pacsv.read_csv(file, read_options=options, convert_options=convert)
+    except pa.ArrowKeyError as error:
+        held = ", ".join(first_fields(path))
+        raise BadFile(f"{path.name}: {error}; the file has the columns {held}; needed: {', '.join(columns)}") from error
+    except pa.ArrowInvalid as error:
+        if "Empty CSV" in str(error):
+            return {name: np.empty(0, dtype=_DTYPES[kind]) for name, kind in columns.items()}
+        raise BadFile(f"{path.name}: {error}") from error
+    except _DAMAGE as error:
+        raise BadFile(f"{path.name}: the file is damaged or was cut ({error}); load it down again") from error
+    return {name: _array(table[name], kind) for name, kind in columns.items()}
+
+
+_DTYPES = {"int": "int64", "float": "float64", "bool": "bool", "text": "object"}
+_FILL: Mapping[str, Any] = {"int": 0, "float": float("nan"), "bool": False, "text": ""}
+
+
+def _array(column: Any, kind: str) -> NDArray[Any]:
+    return cast("NDArray[Any]", column.fill_null(_FILL[kind]).to_numpy().astype(_DTYPES[kind]))
+
+
+def _open(path: Path) -> IO[bytes]:
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic.startswith(GZIP_MAGIC):
+        return cast("IO[bytes]", gzip.open(path, "rb"))
+    if magic == _ZIP_MAGIC:
+        return _only_member(path)
+    return path.open("rb")
+
+
+def _only_member(path: Path) -> IO[bytes]:
+    archive = zipfile.ZipFile(path)
+    names = [name for name in archive.namelist() if name.endswith(".csv")]
+    if len(names) != 1:
+        archive.close()
+        raise BadFile(f"{path.name} holds {len(names)} csv files ({', '.join(names[:3])}); one is needed: unpack it")
+    return archive.open(names[0])

@@ -10,6 +10,8 @@ import importlib.util
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from kit.backtest.runner import backtest as backtest
+    from kit.backtest.runner import backtest_async as backtest_async
     from kit.core.clock import Clock as Clock
     from kit.core.clock import ClockMode as ClockMode
     from kit.core.clock import ManualTime as ManualTime
@@ -68,6 +70,8 @@ _HOMES: Final = {
     "TradeType": "kit.types.market",
     "TradingCore": "kit.trading_core",
     "UrlPrice": "kit.strategy.polled_price",
+    "backtest": "kit.backtest",
+    "backtest_async": "kit.backtest.runner",
     "candles_from_events": "kit.storage.candles",
     "check": "kit.storage.sanity",
     "correct_clock": "kit.storage.clock_offset",
@@ -102,6 +106,8 @@ __all__ = [
     "TradeType",
     "TradingCore",
     "UrlPrice",
+    "backtest",
+    "backtest_async",
     "candles_from_events",
     "check",
     "correct_clock",
@@ -120,7 +126,9 @@ def __getattr__(name: str) -> Any:
             return importlib.import_module(f"kit.{name}")
         raise AttributeError(f"module 'kit' has no attribute {name!r}")
     module, _, attribute = home.partition(":")
-    value = getattr(importlib.import_module(module), attribute or name)
+    value: Any = importlib.import_module(module)
+    if module != f"kit.{name}":  # else the package itself is meant, which can be called
+        value = getattr(value, attribute or name)
     globals()[name] = value
     return value
 

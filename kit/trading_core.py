@@ -240,10 +240,12 @@ class TradingCore:
                 self._sync_clock()
 
     def adopt(self, connector: Connector) -> None:
-        """Take in a connector that was opened without a loop (``Connector.open_at_once``)."""
+        """Take in a connector that was opened without a loop (``Connector.open_at_once``).
+
+        No session log is kept of it: a backtest writes a record of its own.
+        """
         self.connector_manager.adopt(connector)
         self._sync_clock()
-        self._open_log(connector)
 
     def backtest_til(self, timestamp: float) -> None:
         """Tick up to ``timestamp`` (seconds since the epoch) without waiting; for a core on a backtest clock.

@@ -158,6 +158,7 @@ class Connector(MarketView, NetworkIterator):
             self.rule(pair)
         if self._account is not None:
             at_once(self._account.open_user_stream())
+            self.balances.replace_all(at_once(self._account.fetch_balances()))
         self._network_status = NetworkStatus.CONNECTED
 
     def tap_trades(self) -> None:

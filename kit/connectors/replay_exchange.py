@@ -10,7 +10,7 @@ from kit.core.time_source import Timer
 from kit.errors import NotSupported, UnknownPair
 from kit.market.order_book import OrderBook
 from kit.market.tracked_book import BookCounts, BookStatus
-from kit.types.market import MarketMessage, OrderBookDiff, OrderBookSnapshot, TradingRule
+from kit.types.market import MarketMessage, OrderBookDiff, OrderBookSnapshot, PublicTrade, TradingRule
 
 NANOSECONDS: Final = 1_000_000_000
 
@@ -62,16 +62,36 @@ def _refuse(what: str) -> NoReturn:
 class ReplayBook(OrderBook):
     """An order book as it was known at the replay's local time, read from the kernel: nothing can be applied to it.
 
-    ``bids`` and ``asks`` are the kernel's sides (``kit.simulation.book_sides``); ``moved`` is called when time moved.
+    ``bids`` and ``asks`` are the kernel's sides (``kit.simulation.book_sides``), ``last_trade`` tells the latest trade
+    that was known. Each ``moved`` says that time has moved.
     """
 
-    def __init__(self, trading_pair: str, bids: Any, asks: Any) -> None:
+    def __init__(
+        self, trading_pair: str, bids: Any, asks: Any, last_trade: Callable[[], PublicTrade | None] = lambda: None
+    ) -> None:
         super().__init__(trading_pair)
         self._bids, self._asks = bids, asks
+        self._find_trade = last_trade
 
     def moved(self) -> None:
         """Note that the levels may be others now."""
         self._version += 1
+
+    def quick_mid(self) -> float:
+        """Return the mid price, NaN while a side is empty."""
+        bid, ask = self._bids.top, self._asks.top
+        return (bid + ask) / 2 if bid > 0.0 and ask < _INF else _NAN
+
+    @property
+    def last_trade(self) -> PublicTrade | None:
+        """Return the last public trade that was known, ``None`` before the first."""
+        return self._find_trade()
+
+    @property
+    def last_trade_price(self) -> float:
+        """Return the price of the last trade, in quote; NaN before the first."""
+        trade = self._find_trade()
+        return _NAN if trade is None else trade.price
 
     def get_price(self, is_buy: bool) -> float:
         """Return the best price to buy at (the lowest ask) or to sell at (the highest bid), NaN if there is none."""

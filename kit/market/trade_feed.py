@@ -18,11 +18,21 @@ class TradeFeed:
     """Keep the last public trade and pass each on to the listeners, in order of subscription."""
 
     def __init__(self) -> None:
-        self.last_trade: PublicTrade | None = None
-        self.last_trade_price: float = nan
+        self._last_trade: PublicTrade | None = None
+        self._last_trade_price: float = nan
         self.trade_count = 0
         self.listener_errors = 0
         self._listeners: list[TradeListener] = []
+
+    @property
+    def last_trade(self) -> PublicTrade | None:
+        """Return the last public trade, ``None`` before the first."""
+        return self._last_trade
+
+    @property
+    def last_trade_price(self) -> float:
+        """Return the price of the last trade, in quote; NaN before the first."""
+        return self._last_trade_price
 
     def apply_trade(self, trade: PublicTrade) -> None:
         """Take a trade as the last one and tell the listeners; an error of one does not stop the others.
@@ -34,8 +44,8 @@ class TradeFeed:
                 f"trade {trade.trade_id!r} has price {trade.price!r} and amount {trade.amount!r}",
                 "Both must be finite and above 0; the trade was ignored.",
             )
-        self.last_trade = trade
-        self.last_trade_price = trade.price
+        self._last_trade = trade
+        self._last_trade_price = trade.price
         self.trade_count += 1
         for listener in tuple(self._listeners):
             try:
@@ -51,7 +61,7 @@ class TradeFeed:
         """
         if not 0.0 < price < inf:
             raise BadMessage(f"the last price is stated as {price!r}", "It must be finite and above 0; it was ignored.")
-        self.last_trade_price = price
+        self._last_trade_price = price
 
     def add_trade_listener(self, listener: TradeListener) -> Callable[[], None]:
         """Call ``listener(trade)`` for every trade from now on; returns the function that ends it.

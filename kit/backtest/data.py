@@ -1,0 +1,211 @@
+"""The data of a backtest: whatever the user hands in, as checked feeds of named markets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from kit.backtest.event_checks import check_events
+from kit.backtest.feed_cache import FeedCache
+from kit.backtest.rules import RulesInput, find_rule
+from kit.connectors.pairs import normalize_pair
+from kit.errors import InvalidInput
+from kit.simulation.feed import FeedColumns
+from kit.storage.events import MarketEvents
+from kit.types.market import TradingRule
+
+
+@runtime_checkable
+class RecordingLike(Protocol):
+    """What is read of a recording (``kit.open_recording``)."""
+
+    @property
+    def markets(self) -> Sequence[tuple[str, str]]:
+        """Return (exchange, pair) of everything recorded."""
+        ...
+
+    def events(self, trading_pair: str, exchange: str | None = None) -> MarketEvents:
+        """Return the events of one pair."""
+        ...
+
+
+DataInput: TypeAlias = Any
+"""``MarketEvents``, a recording, a path, a sequence of these, or a mapping exchange -> pair -> one of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarketData:
+    """The feed of one pair of one exchange, with the rules that it is traded under; ``source`` names where from."""
+
+    exchange: str
+    trading_pair: str
+    feed: FeedColumns
+    rule: TradingRule
+    source: str
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Return the first and the last local time, ns since the epoch."""
+        return int(self.feed.local_ts[0]), int(self.feed.local_ts[-1])
+
+    def __str__(self) -> str:
+        return f"{self.trading_pair} on {self.exchange}"
+
+
+def gather(data: DataInput, rules: RulesInput = None, *, cache: FeedCache | None = None) -> list[MarketData]:
+    """Return the checked feed of every market in the data, in the order given.
+
+    ``rules`` (pair -> rule, or exchange -> pair -> rule) come before those that the data itself knows. Feeds of files
+    are kept in ``cache``, mapped into memory from there.
+    Raises ``InvalidInput`` that says what is wrong with which market, and where.
+    """
+    gathered: dict[tuple[str, str], MarketData] = {}
+    for market in Gatherer(rules, cache or FeedCache()).markets(data, "", ""):
+        if (market.exchange, market.trading_pair) in gathered:
+            raise InvalidInput(f"{market} is in the data twice; join its parts with MarketEvents.concat first")
+        gathered[market.exchange, market.trading_pair] = market
+    if not gathered:
+        raise InvalidInput("the data hold no market; give events, a recording, a path, or {exchange: {pair: data}}")
+    return list(gathered.values())
+
+
+class Gatherer:
+    """Walks through what was handed in; ``exchange`` and ``pair`` are names from mappings, empty where not told."""
+
+    def __init__(self, rules: RulesInput, cache: FeedCache) -> None:
+        self._rules = rules
+        self._cache = cache
+
+    def markets(self, data: DataInput, exchange: str, pair: str) -> Iterator[MarketData]:
+        """Yield every market in the data."""
+        if isinstance(data, MarketEvents):
+            yield self._of_events(data, exchange, pair)
+        elif isinstance(data, FeedColumns):
+            yield self._of_feed(data, exchange, pair)
+        elif isinstance(data, Mapping):
+            yield from self._of_mapping(data, exchange, pair)
+        elif isinstance(data, str | os.PathLike):
+            yield from self._of_paths([Path(data)], exchange, pair)
+        elif isinstance(data, RecordingLike):
+            yield from self._of_recording(data, exchange, pair)
+        elif isinstance(data, Sequence) and data:
+            if all(isinstance(item, str | os.PathLike) for item in data):
+                yield from self._of_paths([Path(item) for item in data], exchange, pair)
+            else:
+                for item in data:
+                    yield from self.markets(item, exchange, pair)
+        else:
+            raise InvalidInput(
+                f"data is {data!r}; give MarketEvents, a recording, a path or several, or "
+                "{'binance': {'BTC/USDT': …}} with one of these per pair"
+            )
+
+    def _of_mapping(self, data: Mapping[Any, Any], exchange: str, pair: str) -> Iterator[MarketData]:
+        if pair:
+            raise InvalidInput(f"data nest deeper than exchange -> pair -> data: {exchange} -> {pair} -> {list(data)}")
+        for key, value in data.items():
+            if exchange:
+                yield from self.markets(value, exchange, normalize_pair(key))
+            elif isinstance(value, Mapping):
+                yield from self.markets(value, str(key), "")
+            else:
+                raise InvalidInput(
+                    f"data[{key!r}] is {type(value).__name__}; data by name go exchange -> pair -> data, as in "
+                    "{'binance': {'BTC/USDT': events}}"
+                )
+
+    def _of_events(self, events: MarketEvents, exchange: str, pair: str) -> MarketData:
+        events = named(events, exchange, pair)
+        rule = find_rule(events.exchange, events.trading_pair, events.info, self._rules)
+        source = events.info.get("source", "events in memory")
+        return MarketData(events.exchange, events.trading_pair, convert(events, rule), rule, source)
+
+    def _of_feed(self, feed: FeedColumns, exchange: str, pair: str) -> MarketData:
+        if not pair:
+            raise InvalidInput("a FeedColumns has no name; give it as {'binance': {'BTC/USDT': feed}}")
+        rule = find_rule(exchange, pair, {}, self._rules)
+        steps = rule.min_price_increment, rule.min_base_amount_increment
+        if (feed.tick_size, feed.lot_size) != steps:
+            raise InvalidInput(
+                f"the feed of {pair} on {exchange} is in ticks of {feed.tick_size} and lots of {feed.lot_size}, its "
+                f"rule has {steps[0]} and {steps[1]}; convert it with those"
+            )
+        return MarketData(exchange, pair, feed, rule, "a converted feed")
+
+    def _of_recording(self, recording: RecordingLike, exchange: str, pair: str) -> Iterator[MarketData]:
+        found = [market for market in recording.markets if exchange in ("", market[0]) and pair in ("", market[1])]
+        if not found:
+            known = ", ".join(f"{name} {symbol}" for name, symbol in recording.markets) or "nothing"
+            raise InvalidInput(f"the recording holds no {pair or 'pair'} of {exchange}; it holds {known}")
+        for name, symbol in found:
+            yield self._of_events(recording.events(symbol, exchange=name), "", "")
+
+    def _of_paths(self, paths: Sequence[Path], exchange: str, pair: str) -> Iterator[MarketData]:
+        for path in paths:
+            if not path.exists():
+                raise InvalidInput(f"there is no file or folder {path} (looked in {Path.cwd()})")
+        for name, symbol in [(exchange, pair)] if pair else _recorded(paths, exchange):
+            yield self._of_files(paths, name, symbol)
+
+    def _of_files(self, paths: Sequence[Path], exchange: str, pair: str) -> MarketData:
+        entry = self._cache.entry(paths, exchange, pair)
+        known = entry.describe()
+        if known is not None:
+            name, symbol, info = known
+            rule = find_rule(name, symbol, info, self._rules)
+            feed = entry.open(rule)
+            if feed is not None:
+                return MarketData(name, symbol, feed, rule, _names(paths))
+        events = named(load(paths, exchange, pair), exchange, pair)
+        rule = find_rule(events.exchange, events.trading_pair, events.info, self._rules)
+        feed = entry.keep(events, convert(events, rule), rule)
+        return MarketData(events.exchange, events.trading_pair, feed, rule, _names(paths))
+
+
+def named(events: MarketEvents, exchange: str, pair: str) -> MarketEvents:
+    """Return the events under the names that the user gave them."""
+    names = exchange or events.exchange, pair or normalize_pair(events.trading_pair)
+    if names == (events.exchange, events.trading_pair):
+        return events
+    return replace(events, exchange=names[0], trading_pair=names[1])
+
+
+def convert(events: MarketEvents, rule: TradingRule) -> FeedColumns:
+    """Check events and return them as the kernel reads them."""
+    check_events(events)
+    return FeedColumns.from_events(events, rule.min_price_increment, rule.min_base_amount_increment)
+
+
+def load(paths: Sequence[Path], exchange: str, pair: str) -> MarketEvents:
+    """Read a recording's pair, or files of any form that can be imported."""
+    if _is_recording(paths):
+        from kit.storage.recordings import open_recording
+
+        return open_recording(paths[0]).events(pair, exchange=exchange or None)
+    from kit.storage.importers import load_events
+
+    source = list(paths) if len(paths) > 1 else paths[0]
+    return load_events(source, exchange=exchange or None, trading_pair=pair or None)
+
+
+def _recorded(paths: Sequence[Path], exchange: str) -> list[tuple[str, str]]:
+    """Return the markets of a recording's folder; one without a name for other files, which hold one market."""
+    if not _is_recording(paths):
+        return [(exchange, "")]
+    from kit.storage.recordings import open_recording
+
+    markets = [market for market in open_recording(paths[0]).markets if exchange in ("", market[0])]
+    if not markets:
+        raise InvalidInput(f"the recording {paths[0]} holds nothing{f' of {exchange}' if exchange else ''}")
+    return markets
+
+
+def _is_recording(paths: Sequence[Path]) -> bool:
+    return len(paths) == 1 and paths[0].is_dir() and any(paths[0].glob("exchange=*"))
+
+
+def _names(paths: Sequence[Path]) -> str:
+    return ", ".join(path.name for path in paths)

@@ -1,0 +1,79 @@
+"""The models of a backtest's exchange, from objects or, as in configuration files, from their names."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from kit.errors import InvalidInput
+
+_HOMES: Final = {
+    "queue": "kit.simulation.queue_models",
+    "latency": "kit.simulation.latency",
+    "exchange": "kit.simulation.exchange_models",
+    "fees": "kit.simulation.fees",
+}
+_SHORT: Final = {"latency": "ConstantLatency", "fees": "Fees"}
+"""What a plain number, or a table without ``model``, stands for."""
+
+
+def find_model(role: str, given: Any) -> Any:
+    """Return the model that was given: an object as it is, ``None`` for the default, else built from its description.
+
+    ``role`` is ``queue``, ``latency``, ``exchange`` or ``fees``. A description is the name of a class of
+    ``kit.simulation``, or a mapping with ``model`` and its arguments; for ``latency`` and ``fees`` the name may be left
+    out, and a number is both latencies (seconds) or both fees (fractions). Raises ``InvalidInput``.
+    """
+    if isinstance(given, str):
+        return _build(role, given, {})
+    if isinstance(given, Mapping):
+        arguments = dict(given)
+        name = arguments.pop("model", _SHORT.get(role))
+        if name is None:
+            raise InvalidInput(f"{role} is {dict(given)}; name its class with model = '…'")
+        return _build(role, str(name), arguments)
+    if role in _SHORT and isinstance(given, int | float | Decimal):
+        return _build_of_number(role, given)
+    return given
+
+
+def _build_of_number(role: str, given: Any) -> Any:
+    found = _find(role, _SHORT[role])
+    names = list(inspect.signature(found).parameters)[:2]
+    return _call(role, found, dict.fromkeys(names, given))
+
+
+def _build(role: str, name: str, arguments: Mapping[str, Any]) -> Any:
+    return _call(role, _find(role, name), arguments)
+
+
+def _find(role: str, name: str) -> Any:
+    module = importlib.import_module(_HOMES[role])
+    found = getattr(module, name, None)
+    known = [
+        key for key, value in vars(module).items() if inspect.isclass(value) and value.__module__ == module.__name__
+    ]
+    if found is None or not inspect.isclass(found):
+        near = difflib.get_close_matches(name, known, 1, 0.4)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InvalidInput(f"there is no {role} model {name!r}{hint} There are {', '.join(known)}")
+    return found
+
+
+def _call(role: str, found: Any, arguments: Mapping[str, Any]) -> Any:
+    # Texts and Decimals of configuration files are what constructors of models take as floats.
+    values = {name: float(value) if isinstance(value, Decimal) else value for name, value in arguments.items()}
+    try:
+        return found(**values)
+    except TypeError as error:
+        parameters = ", ".join(inspect.signature(found).parameters)
+        raise InvalidInput(f"{role}: {found.__name__} takes {parameters or 'nothing'}; {error}") from error
+
+
+def describe(model: Any, default: str) -> str:
+    """Return how a model is named on the page of a result."""
+    return default if model is None else repr(model) if " at 0x" not in repr(model) else type(model).__name__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -62,7 +62,8 @@ class Connector(MarketView, NetworkIterator):
     ``trading_refused``, while market data goes on.
 
     ``books`` keeps the order books, by default a tracker of the market data's streams. In a backtest there is no loop:
-    ``open_at_once`` takes the place of ``open``, the clock's ticks that of time.
+    ``open_at_once`` takes the place of ``open``, the clock's ticks that of time. ``ready_asked(answer)`` hears of each
+    reading of ``ready`` and returns what is answered: a recorder notes it, a replay answers as it was noted.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Connector(MarketView, NetworkIterator):
         self._trade_taps: dict[str, Any] = {}
         self._closed = False
         self._has_loop = True
+        self.ready_asked: Callable[[bool], bool] | None = None
         self.trading_refused: str = "" if orders is not None else f"mode {mode!r} places no orders"
         self.balances = Balances()
         self.order_tracker = ClientOrderTracker(self.pubsub, time=time_source.time)
@@ -294,7 +296,8 @@ class Connector(MarketView, NetworkIterator):
     @property
     def ready(self) -> bool:
         """Tell whether everything that the mode needs is streaming and fresh."""
-        return all(self.readiness.values())
+        answer = all(self.readiness.values())
+        return answer if self.ready_asked is None else self.ready_asked(answer)
 
     @property
     def status(self) -> dict[str, object]:

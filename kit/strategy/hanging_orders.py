@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
-from kit.errors import InvalidInput, KitError, NotSupported, PostOnlyRejected
 from kit.strategy.own_orders import OwnOrder
 from kit.strategy.tables import cell_text
 from kit.types.orders import OrderState
-
-
-def may_pass(error: KitError) -> bool:
-    """Tell whether what a market refused before it was sent may be taken later: other prices, balances, readiness."""
-    return not isinstance(error, InvalidInput | NotSupported) or isinstance(error, PostOnlyRejected)
 
 
 class HangingOrders:

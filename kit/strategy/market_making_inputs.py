@@ -123,7 +123,8 @@ class MarketMakingInputs:
 
     def _funds(self, assets: tuple[str, str], orders: Sequence[OwnOrder], staying: Set[OwnOrder]) -> _Funds:
         """Count what is free and what own orders hold."""
-        base, quote = (self.market.get_available_balance(asset) for asset in assets)
+        available = self.market.get_available_balance
+        base, quote = available(assets[0]), available(assets[1])
         base_kept = quote_kept = Decimal(0)
         for order in orders:
             held = order.remaining
@@ -138,9 +139,16 @@ class MarketMakingInputs:
                     base_kept += held
         return _Funds(base - base_kept, quote - quote_kept, base, quote)
 
-    def note_fill(self, event: OrderFilledEvent) -> tuple[str, ...]:
-        """Let the inventory's cost know of a fill; return the assets of fees whose price nobody knows."""
-        return self.prices.cost.fill(event, *self.assets, self._price_of)
+    def note_fill(self, event: OrderFilledEvent) -> dict[str, str]:
+        """Let the inventory's cost know of a fill; return, by asset, what is wrong with fees that nobody can price."""
+        quote = self.assets[1]
+        return {
+            asset: (
+                f"fees in {asset} are left out of the inventory's cost: {self.market.name} streams no price of {asset} "
+                f"in {quote}; stream {asset}/{quote} too"
+            )
+            for asset in self.prices.cost.fill(event, *self.assets, self._price_of)
+        }
 
     def _price_of(self, asset: str) -> Decimal | None:
         """Return what an asset costs in quote, where this market streams their pair, either way round."""

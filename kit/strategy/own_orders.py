@@ -221,8 +221,9 @@ class OwnOrders:
         endings = self._endings
         while endings:
             oldest = endings[0]
-            if oldest.ended_at is not None and timestamp - oldest.ended_at <= REMEMBERED_SECONDS:
+            ended_at = oldest.ended_at
+            if ended_at is not None and timestamp - ended_at <= REMEMBERED_SECONDS:
                 return
             endings.popleft()
-            if oldest.ended_at is not None:
+            if ended_at is not None:
                 self._ended.pop(oldest.client_order_id, None)

@@ -7,10 +7,10 @@ from decimal import Decimal
 from typing import Any, ClassVar, Final, cast
 
 from kit.core.clock import Clock
-from kit.errors import FixInput, KitError, TryAgain
+from kit.errors import KitError
 from kit.strategy.cancel_rules import may_stay, over_age, too_near
 from kit.strategy.explanation import still_in_flight
-from kit.strategy.hanging_orders import HangingOrders, may_pass
+from kit.strategy.hanging_orders import HangingOrders
 from kit.strategy.live_params import check_with, latest
 from kit.strategy.market_api import Market
 from kit.strategy.market_making_inputs import MarketMakingInputs
@@ -19,9 +19,11 @@ from kit.strategy.market_making_stages import STAGES, MarketMakingContext, Stage
 from kit.strategy.market_making_status import MarketMakingStatus, market_making_status
 from kit.strategy.own_orders import OwnOrder
 from kit.strategy.params import Params as BaseParams
+from kit.strategy.placing_rules import may_place
 from kit.strategy.price_source import PriceSource
 from kit.strategy.proposal import PriceSize, Proposal
 from kit.strategy.quoting import QuotingStrategy
+from kit.strategy.renewals import place_renewals
 from kit.strategy.tick_record import CancelReason, Outcome, TickRecord
 from kit.types.events import BuyOrderCompletedEvent, MarketEvent, OrderFilledEvent
 from kit.types.market import PriceType
@@ -133,7 +135,8 @@ class PureMarketMaking(QuotingStrategy):
             self._tend_hanging(reference, params, record)
         if self.active_orders:
             self._cancel_quotes(proposal, reference, params, record)
-        record.outcome = self._obstacle(proposal, params, record)
+        waits = params.should_wait_order_cancel_confirmation
+        record.outcome = may_place(proposal, self._timers, self.active_orders, self._hanging, timestamp, waits)
         if proposal is not None and record.outcome in (Outcome.PLACED, Outcome.NOTHING_LEFT):
             self._place_all(proposal, params, record)
 
@@ -187,32 +190,14 @@ class PureMarketMaking(QuotingStrategy):
         old = hanging.over_age(record.timestamp, params.max_order_age)
         hanging.renew(old)
         self._cancel(old, CancelReason.HANGING_OLD, record)
-        self._place_renewals(params, record)
+        record.placed += place_renewals(hanging, self._renew, self._tell_once)
         hanging.prune()
 
-    def _place_renewals(self, params: PureMarketMakingParams, record: TickRecord) -> None:
-        hanging, order_type = self._hanging, self._inputs.order_type(params)
-        waiting = hanging.take_renewals()
-        while waiting:
-            order = waiting.pop(0)
-            again, topic = PriceSize(order.price, order.remaining, order.level), f"renewal of {order.client_order_id}"
-            renewed: list[OwnOrder] = []
-            try:
-                self._quote(order.is_buy, (again,), order_type, renewed)
-            except (FixInput, TryAgain) as error:
-                # Nothing happened on the exchange, so to ask again cannot place it twice.
-                if may_pass(error):
-                    hanging.renew((order,))
-                    self._tell_once(topic, f"{topic} at {order.price} was refused and is tried again: {error}")
-                else:
-                    self._tell_once(topic, hanging.give_up(order, error))
-                continue
-            except BaseException:
-                hanging.renew(waiting)
-                raise
-            self._tell_once(topic)
-            hanging.add(renewed[-1])
-            record.placed += 1
+    def _renew(self, order: OwnOrder) -> OwnOrder:
+        renewed: list[OwnOrder] = []
+        again = PriceSize(order.price, order.remaining, order.level)
+        self._quote(order.is_buy, (again,), self._inputs.order_type(self._applied), renewed)
+        return renewed[-1]
 
     def _cancel_quotes(
         self, proposal: Proposal | None, reference: Decimal, params: PureMarketMakingParams, record: TickRecord
@@ -230,23 +215,6 @@ class PureMarketMaking(QuotingStrategy):
         if params.minimum_spread is not None:
             quotes = hanging.others(self.active_orders)
             self._cancel(too_near(quotes, reference, params.minimum_spread), CancelReason.NEAR, record)
-
-    def _obstacle(self, proposal: Proposal | None, params: PureMarketMakingParams, record: TickRecord) -> Outcome:
-        """Return why nothing may be placed now, or ``PLACED``."""
-        timers, orders = self._timers, self.active_orders
-        if proposal is None:
-            return Outcome.PAUSE_AFTER_FILL if timers.hold_until >= timers.create_at else Outcome.RESTING
-        if orders:
-            passing = [order for order in orders if order.cancel_requested_at is not None]
-            if passing and params.should_wait_order_cancel_confirmation:
-                return Outcome.CANCELS_UNCONFIRMED
-            if self._hanging:
-                passing += [*self._hanging.orders, *self._hanging.candidates]
-            if not passing or not set(passing).issuperset(orders):
-                return Outcome.KEPT if timers.cancel_at <= record.timestamp else Outcome.QUOTES_REST
-        if timers.create_at >= record.timestamp:
-            return Outcome.JUST_DUE
-        return Outcome.NOTHING_LEFT if proposal.is_empty else Outcome.PLACED
 
     def _place_all(self, proposal: Proposal, params: PureMarketMakingParams, record: TickRecord) -> None:
         emptied = record.outcome is Outcome.NOTHING_LEFT
@@ -290,13 +258,8 @@ class PureMarketMaking(QuotingStrategy):
     def _filled(self, order: OwnOrder, event: OrderFilledEvent) -> None:  # noqa: ARG002
         unpriced = self._inputs.note_fill(event)
         if unpriced and self._applied.price_type is PriceType.InventoryCost:
-            quote = self._inputs.assets[1]
-            for asset in unpriced:
-                self._tell_once(
-                    f"fees in {asset}",
-                    f"fees in {asset} are left out of the inventory's cost: {self._market.name} streams no price of "
-                    f"{asset} in {quote}; stream {asset}/{quote} too",
-                )
+            for asset, problem in unpriced.items():
+                self._tell_once(f"fees in {asset}", problem)
 
     def _completed(self, order: OwnOrder, event: BuyOrderCompletedEvent) -> None:  # noqa: ARG002
         if self._hanging.holds(order):

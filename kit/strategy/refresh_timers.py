@@ -44,6 +44,8 @@ class RefreshTimers:
     def withdrawn(self, now: float) -> None:
         """Note that orders were withdrawn out of turn: quote again as soon as possible, but keep a fill's delay."""
         self._placed_at = -math.inf
+        if self.hold_until <= now:
+            self._filled_at = -math.inf
         self.create_at = min(self.create_at, max(now, self.hold_until))
         # What is placed next rests for its whole time, not for what was left of the withdrawn orders' time.
         self.cancel_at = min(self.cancel_at, self.create_at)
@@ -51,7 +53,7 @@ class RefreshTimers:
     def reschedule(self, refresh_time: float, delay: float) -> None:
         """Set the times anew, as if the last placement and the last fill had known these seconds."""
         due = self._placed_at + refresh_time
-        self.hold_until = self._filled_at + delay
-        filled_since = self._filled_at >= self._placed_at
-        self.create_at = self.hold_until if filled_since else due
+        self.create_at = due
+        if self._filled_at >= self._placed_at:  # else its pause is over: orders were placed since
+            self.create_at = self.hold_until = self._filled_at + delay
         self.cancel_at = min(due, self.create_at)

@@ -49,6 +49,9 @@ def test_changed_times_count_from_the_placement_or_the_fill_that_set_them():
     timers.placed(103, 5)
     timers.reschedule(7, 1)
     assert (timers.create_at, timers.cancel_at) == (110, 110)
+    assert timers.hold_until == 102
+    timers.reschedule(7, 500)
+    assert (timers.create_at, timers.hold_until) == (110, 102), "the pause was over when orders were placed"
     timers.withdrawn(104)
     timers.reschedule(50, 1)
     assert timers.create_at <= 104, "what was withdrawn does not wait"

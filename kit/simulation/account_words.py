@@ -7,7 +7,6 @@ from decimal import Decimal
 from kit.orders.exact import ZERO
 from kit.types.market import TradeType
 from kit.types.orders import (
-    CancelRequest,
     OrderRequest,
     OrderState,
     OrderUpdate,
@@ -44,12 +43,6 @@ class SimulatedOrder:
         self.state = OrderState.OPEN
         self.filled = self.filled_quote = ZERO
         self.held = ZERO
-
-    def is_named_by(self, request: CancelRequest) -> bool:
-        """Tell whether a cancel means this order, by either id."""
-        return request.client_order_id == self.request.client_order_id or (
-            request.exchange_order_id is not None and request.exchange_order_id == self.exchange_order_id
-        )
 
     def update(self, exch_ns: int, reason: str = "", error: str = "") -> OrderUpdate:
         """Return the order's state as the exchange tells it."""

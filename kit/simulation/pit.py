@@ -52,6 +52,7 @@ class Pit:
     ) -> None:
         self.engine = engine
         self.orders: dict[int, SimulatedOrder] = {}
+        self._ids: dict[str, int] = {}
         self.shortest_entry = shortest_entry
         self.shortest_answer = shortest_answer
         self.known = True
@@ -110,7 +111,7 @@ class Pit:
         """Let an order arrive. Raises the error that it is refused with; then nothing has changed."""
         if not self.known:
             raise NotReady(f"the order book of {request.trading_pair} is not known now: nothing can be matched")
-        self.engine.advance(now_ns, look_ns)
+        self._catch_up(now_ns, look_ns)
         ticks = self._checks.ticks_of(request, len(self.orders))
         order = SimulatedOrder(order_id, request, ticks)
         if request.order_type is OrderType.MARKET:
@@ -132,7 +133,7 @@ class Pit:
 
     def drop(self, order: SimulatedOrder, now_ns: int, look_ns: int) -> None:
         """Let the cancel of a resting order arrive."""
-        self.engine.advance(now_ns, look_ns)
+        self._catch_up(now_ns, look_ns)
         self.engine.cancel(order.order_id)
         order.state = OrderState.CANCELED
         assets: dict[str, None] = {}
@@ -141,12 +142,18 @@ class Pit:
 
     def find(self, request: CancelRequest) -> SimulatedOrder | None:
         """Return the resting order of either id."""
-        for order in self.orders.values():
-            if order.is_named_by(request):
-                return order
-        return None
+        order_id = self._ids.get(request.client_order_id)
+        if order_id is not None:
+            return self.orders[order_id]
+        exchange_id = request.exchange_order_id
+        return self.orders.get(int(exchange_id)) if exchange_id is not None and exchange_id.isdecimal() else None
 
     # -- inside
+
+    def _catch_up(self, now_ns: int, look_ns: int) -> None:
+        # With orders resting, the timeline has come here already, as they might have been filled.
+        if not self.orders:
+            self.engine.advance(now_ns, look_ns)
 
     def _submit(self, order: SimulatedOrder, now_ns: int) -> Outcome:
         request = order.request
@@ -186,6 +193,7 @@ class Pit:
     def _settle(self, order: SimulatedOrder, outcome: Outcome, now_ns: int, fills: Sequence[Fill]) -> None:
         """Take what an accepted order came to: it is told as open first, then by its fills, then by its end."""
         self.orders[order.order_id] = order
+        self._ids[order.request.client_order_id] = order.order_id
         told: list[AccountMessage] = [order.update(now_ns)]
         assets: dict[str, None] = {self._quote if order.is_buy else self._base: None}
         for fill in fills:
@@ -229,7 +237,7 @@ class Pit:
         told.append(order.trade(self._trade_ids(), fill.exch_ns, price, amount, value, fee, maker))
 
     def _end(self, order: SimulatedOrder, assets: dict[str, None]) -> None:
-        del self.orders[order.order_id]
+        del self.orders[order.order_id], self._ids[order.request.client_order_id]
         self._ledger.release(order.order_id)
         assets[self._quote if order.is_buy else self._base] = None
 

@@ -128,7 +128,7 @@ class Timeline:
     def _step(self, until: int) -> bool:
         """Come nearer to a local time by one arrival, fill or delivery; False when it is reached."""
         answer = self._answers[0][0] if self._answers else _NEVER
-        target = min(until, answer)
+        target = until if until < answer else answer
         request = self._requests[0][0] if self._requests else _NEVER
         if request <= target:
             look = min(target, request + self._floor)
@@ -146,13 +146,20 @@ class Timeline:
 
     def _run(self, until: int, look: int) -> bool:
         """Match up to a time on the exchanges; True when there was a fill, and the rest is left for later."""
+        if len(self._pits) == 1:
+            pit = self._pits[0]
+            filled = pit.busy and self._book(pit, pit.run(until, look, halt=True))
+        else:
+            filled = self._run_several(until, look)
+        if not filled and until > self._exchange:
+            self._exchange = until
+        return filled
+
+    def _run_several(self, until: int, look: int) -> bool:
         busy = [pit for pit in self._pits if pit.busy]
         if len(busy) > 1:
             return self._run_together(busy, until, look)
-        if busy and self._book(busy[0], busy[0].run(until, look, halt=True)):
-            return True
-        self._exchange = max(self._exchange, until)
-        return False
+        return any(self._book(pit, pit.run(until, look, halt=True)) for pit in busy)
 
     def _look(self, target: int) -> bool:
         """Learn of all that is heard of by a local time, and show the books of then; True when there was a fill."""

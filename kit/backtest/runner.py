@@ -93,7 +93,7 @@ async def backtest_async(
     params: Mapping[str, Any] | None = None,
     **parameters: Any,
 ) -> Result:
-    """Run a backtest as ``backtest`` does, and give other tasks of the loop their turn every few hundredths of a second.
+    """Run a backtest as ``backtest`` does; other tasks of the loop get their turn every few hundredths of a second.
 
     Data are read and converted in a thread. Cancelling ends the run and leaves nothing behind.
     """

@@ -253,7 +253,16 @@ class Clock:
 
     def _backtest_ticks(self, end: float) -> bool:
         first, last = self._grid.index_at(self._current_timestamp) + 1, self._grid.index_at(end)
-        return all(self._tick(self._grid.time_of(index), 0.0, 0) for index in range(first, last + 1))
+        time_of, tick_all, done = self._grid.time_of, self._children.tick_all, 0
+        try:
+            for index in range(first, last + 1):
+                self._current_timestamp = timestamp = time_of(index)
+                done += 1
+                if not tick_all(timestamp):
+                    return False
+            return True
+        finally:
+            self._meter.record_punctual(done)
 
     async def _tick_until(self, end: float) -> None:
         while (due := await self._pacer.next(end)) is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import logging
 from collections import Counter
@@ -54,7 +53,8 @@ class ClockChildren:
     def __init__(self) -> None:
         self.on_error: ChildErrorHandler | None = None
         self.errors: Counter[str] = Counter()
-        self._entries: list[_Entry] = []
+        # Replaced on change: a tick in progress goes on over the entries that it began with.
+        self._entries: tuple[_Entry, ...] = ()
 
     @property
     def all(self) -> tuple[ClockChild, ...]:
@@ -74,7 +74,7 @@ class ClockChildren:
                 )
         if any(entry.child is child for entry in self._entries):
             return False
-        self._entries.append(_Entry(child))
+        self._entries = (*self._entries, _Entry(child))
         return True
 
     def remove(self, child: ClockChild, clock: Any, timestamp: float) -> None:
@@ -82,29 +82,29 @@ class ClockChildren:
         for entry in self._entries:
             if entry.child is child:
                 entry.present = False
-                self._entries.remove(entry)
+                self._entries = tuple(other for other in self._entries if other is not entry)
                 self._stop(entry, clock, timestamp)
                 return
 
     def start(self, child: ClockChild, clock: Any, timestamp: float) -> None:
         """Start one child; when that fails it is left out until the next ``start_all``."""
-        for entry in tuple(self._entries):
+        for entry in self._entries:
             if entry.child is child:
                 self._start(entry, clock, timestamp)
 
     def start_all(self, clock: Any, timestamp: float) -> None:
         """Start every child, at the begin of a run; one whose start fails is left out of it."""
-        for entry in tuple(self._entries):
+        for entry in self._entries:
             self._start(entry, clock, timestamp)
 
     def stop_all(self, clock: Any, timestamp: float) -> None:
         """Stop every started child, the last first: what was built on others goes before them."""
-        for entry in reversed(tuple(self._entries)):
+        for entry in reversed(self._entries):
             self._stop(entry, clock, timestamp)
 
     def tick_all(self, timestamp: float) -> bool:
         """Tick the children that are here at the begin and not gone since; ``False`` when one ended the run."""
-        for entry in tuple(self._entries):
+        for entry in self._entries:
             if not entry.started:
                 continue
             try:
@@ -137,26 +137,25 @@ class ClockChildren:
         try:
             entry.child.stop(clock)
         except Exception as error:  # noqa: BLE001  # the others must be stopped all the same
-            # Even if the handler wants trading to stop: it is just being stopped.
-            with contextlib.suppress(StopTrading):
-                self._report(entry, error, "stop", timestamp)
+            self._report(entry, error, "stop", timestamp)
 
     def _report(self, entry: _Entry, error: Exception, what: str, timestamp: float) -> None:
         name = _name(entry.child)
         self.errors[name] += 1
         entry.failures_in_row += 1
-        # A child that fails on every tick must not bury the log: the 1st, 10th, 100th … failure in a row is shown.
-        if set(str(entry.failures_in_row)[1:]) <= {"0"} and str(entry.failures_in_row)[0] == "1":
-            row = entry.failures_in_row
-            logger.error("%s of %s failed at %s (%d in a row)", what, name, timestamp, row, exc_info=error)
-        if self.on_error is None:
-            return
         try:
-            self.on_error(entry.child, error, timestamp)
+            if self.on_error is not None:
+                self.on_error(entry.child, error, timestamp)
         except StopTrading:
-            raise
+            # It reaches whoever runs the clock, so it needs no log; but what is stopped already goes on stopping.
+            if what != "stop":
+                raise
         except Exception:  # the handler's own defect must not stop the clock
             logger.exception("on_child_error failed for %s", name)
+        # A child that fails on every tick must not bury the log: the 1st, 10th, 100th … failure in a row is shown.
+        row = entry.failures_in_row
+        if set(str(row)[1:]) <= {"0"} and str(row)[0] == "1":
+            logger.error("%s of %s failed at %s (%d in a row)", what, name, timestamp, row, exc_info=error)
 
 
 def _name(child: ClockChild) -> str:

@@ -83,6 +83,12 @@ class TickMeter:
         self.skip(lateness, skipped)
         return late
 
+    def record_punctual(self, count: int) -> None:
+        """Count ticks none of which could be late, as in a backtest."""
+        self._ticks += count
+        if count:
+            self._window.append(0.0)
+
     def skip(self, lateness: float, skipped: int) -> None:
         """Count skipped ticks without one that ran."""
         self._skipped += skipped

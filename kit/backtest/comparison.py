@@ -66,11 +66,12 @@ class Comparison:
         return self._frame.copy()
 
     def _build(self) -> pd.DataFrame:
+        import pandas as pd
+
         one, two = self.this.stats, self.other.stats
-        frame = one[["value"]].join(two[["value"]], how="outer", lsuffix="_1", rsuffix="_2", sort=False)
         order = [*one.index, *(name for name in two.index if name not in one.index)]
-        frame = frame.loc[order]
-        frame.columns = list(self.names)
+        values = dict(zip(self.names, (one["value"], two["value"]), strict=True))
+        frame = pd.DataFrame({name: column.reindex(order) for name, column in values.items()})
         frame["difference"] = frame[self.names[1]] - frame[self.names[0]]
         between = {one.name: self._interval(one) for one in STATISTICS if one.unit != "count"}
         for at, end in enumerate(("low", "high")):
@@ -94,7 +95,7 @@ class Comparison:
 
     def to_html(self, path: str | Path, *, plotlyjs: Literal["inline", "cdn"] = "inline") -> report.SavedPage:
         """Write a page with the table and the figure; ``plotlyjs`` as for ``Result.to_html``."""
-        body = self._repr_html_() + report.figure_html(self.plot(), plotlyjs)
+        body = report.figure_html(self.plot(), plotlyjs) + self._repr_html_()
         return report.write_page(path, report.whole_page(f"{self.names[0]} and {self.names[1]}", body), plotlyjs)
 
     def settings(self) -> pd.DataFrame:
@@ -114,7 +115,7 @@ class Comparison:
         if not self.paired:
             notes.append("The runs are not resampled from the same blocks of time: intervals are wider than need be.")
         shown = "".join(f'<div class="note">{html.escape(note)}</div>' for note in notes)
-        table = report.statistics_table(self.frame, (*self.names, "difference"), confidence)
+        table = report.statistics_table(self.frame, (*self.names, "difference"), confidence, defined=False)
         settings = "".join(
             f"<tr><th>{html.escape(str(row[0]))}</th><td>{html.escape(str(row[1]))}</td>"
             f"<td>{html.escape(str(row[2]))}</td></tr>"

@@ -17,10 +17,10 @@ from kit.backtest.result_frames import cumulative, market_names
 from kit.backtest.result_plots import BLUE, GREEN, GREY, RED, VIOLET, chosen_market, down_sample
 from kit.backtest.run_record import Floats
 
-WIDTH: Final = 760
+WIDTH: Final = 900
 LEFT: Final = 150
 HEIGHT: Final = 54
-GAP: Final = 12
+GAP: Final = 18
 MOST_FILLS: Final = 300
 
 
@@ -47,7 +47,7 @@ def overview_svg(analysis: Analysis) -> str:
     strips = [
         Strip(f"{market_names(run)[market]} mid", analysis.valuation.raw_mids[:, market], GREY, mine),
         Strip(f"equity [{run.quote_asset}]", analysis.equity, BLUE),
-        Strip(f"drawdown [{run.quote_asset}]", -falls, RED),
+        Strip(f"drawdown [{run.quote_asset}]", 0.0 - falls, RED),
         Strip(f"inventory [{asset}]", analysis.inventory.get(asset, np.zeros(len(analysis.times))), VIOLET),
         Strip(f"spread captured [{run.quote_asset}]", spread, GREEN),
     ]
@@ -59,7 +59,7 @@ def overview_svg(analysis: Analysis) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -8 {WIDTH + 4} {bottom + 18}" role="img" '
         f'aria-label="price, equity, drawdown, inventory and spread captured over time" '
-        f'style="width:100%;max-width:{WIDTH}px" font-size="11" fill="currentColor">{body}{ends}</svg>'
+        f'style="width:100%;max-width:{WIDTH}px;margin-top:14px" font-size="11" fill="currentColor">{body}{ends}</svg>'
     )
 
 
@@ -96,7 +96,7 @@ def _strip(strip: Strip, times: Floats, top: float) -> str:
     step = max(1, -(-len(strip.fills) // MOST_FILLS))
     marks = "".join(
         f'<circle cx="{across(fill.record.event.timestamp):.1f}" cy="{down(float(fill.record.event.price)):.1f}" '
-        f'r="2.2" fill="{GREEN if fill.sign > 0 else RED}"/>'
+        f'r="1.7" opacity=".8" fill="{GREEN if fill.sign > 0 else RED}"/>'
         for fill in strip.fills[::step]
     )
     edge = (
@@ -114,4 +114,4 @@ def _strip(strip: Strip, times: Floats, top: float) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.5g}"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value + 0.0:.5g}"

@@ -93,9 +93,12 @@ def number(value: float, unit: str = "") -> str:
     if unit == "count":
         return f"{value:,.0f}"
     if unit == "fraction":
-        return f"{value * 100:,.{2 if abs(value) >= 0.01 or not value else 4}f} %"
+        return f"{value * 100:,.{2 if abs(value) >= 0.01 or abs(value) < 5e-7 else 4}f} %".replace("-0.00 %", "0.00 %")
     size = abs(value)
-    digits = 0 if size >= 100_000 else 2 if size >= 1 or not size else min(8, 3 - math.floor(math.log10(size)))
+    most = 4 if unit in ("", "bps") else 8
+    if size < 0.5 * 10.0**-most:
+        value = size = 0.0
+    digits = 0 if size >= 100_000 else 2 if size >= 1 or not size else min(most, 3 - math.floor(math.log10(size)))
     return f"{value:,.{digits}f}{' ' + unit if unit else ''}"
 
 
@@ -154,7 +157,7 @@ def _head(result: Result) -> str:
 def _foot(result: Result, *, folded: bool = True) -> str:
     assumed = pairs_table(result.run.assumptions) or "<p>None were recorded.</p>"
     confidence = f"{result.confidence * 100:g} % interval"
-    statistics = statistics_table(result.stats, ("value", "low", "high"), confidence)
+    statistics = statistics_table(result.stats, ("value",), confidence)
     sections = [
         ("All statistics, with their definitions", statistics),
         ("Markouts by side", _markouts(result.markouts)),
@@ -212,20 +215,23 @@ def pairs_table(pairs: Mapping[str, str]) -> str:
     return f"<table>{rows}</table>" if rows else ""
 
 
-def statistics_table(stats: pd.DataFrame, columns: Iterable[str], confidence: str) -> str:
-    """Return the table of statistics; ``low`` and ``high`` share one column, headed by ``confidence``."""
-    numbers = [name for name in columns if name not in ("low", "high")]
-    head = "".join(f'<th class="n">{label(name)}</th>' for name in numbers)
+def statistics_table(stats: pd.DataFrame, columns: Iterable[str], confidence: str, *, defined: bool = True) -> str:
+    """Return the table of statistics: ``columns`` with numbers, the interval headed by ``confidence``.
+
+    Definitions stand in a column of their own, or (``defined`` False) show when the mouse rests on a row.
+    """
+    names = list(columns)
     rows = []
     for name, row in rows_of(stats).items():
-        cells = "".join(f'<td class="n">{number(row[column], row["unit"])}</td>' for column in numbers)
-        bare = _bare(row["unit"])
-        low, high = number(row["low"], bare), number(row["high"], bare)
+        cells = "".join(f'<td class="n">{number(row[column], row["unit"])}</td>' for column in names)
+        low, high = (number(row[end], _bare(row["unit"])) for end in ("low", "high"))
         between = "" if low == UNKNOWN else f"{low} … {high}"
-        words = html.escape(row["definition"])
-        rows.append(f"<tr><td>{label(name)}</td>{cells}<td class='n'>{between}</td><td>{words}</td></tr>")
-    titles = f'<tr><th>statistic</th>{head}<th class="n">{confidence}</th><th>definition</th></tr>'
-    return f"<table>{titles}{''.join(rows)}</table>"
+        words = html.escape(row["definition"], quote=True)
+        last = f"<td>{words}</td>" if defined else ""
+        title = "" if defined else f' title="{words}"'
+        rows.append(f'<tr{title}><td>{label(name)}</td>{cells}<td class="n">{between}</td>{last}</tr>')
+    head = "".join(f'<th class="n">{label(name)}</th>' for name in (*names, confidence))
+    return f"<table><tr><th>statistic</th>{head}{'<th>definition</th>' if defined else ''}</tr>{''.join(rows)}</table>"
 
 
 def _markouts(markouts: pd.DataFrame) -> str:

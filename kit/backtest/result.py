@@ -131,15 +131,15 @@ class Result:
         found = list(self.run.notes)
         if pnl.unvalued:
             found.append(
-                f"Not valued, and left out of all money: {', '.join(pnl.unvalued)}. "
-                f"No pair of this run leads from there to {self.run.quote_asset}."
+                f"Not valued, and left out of all money (buying it shows as a loss): {', '.join(pnl.unvalued)}. "
+                f"No pair of this run with a known price leads from there to {self.run.quote_asset}."
             )
         if not len(analysis.times):
             found.append("The run has no samples: it ended before its first tick.")
         elif self.duration < SHORT_RUN:
             found.append(f"{self.duration_words} of data: annualised figures say little about a year.")
         if len(analysis.fills) < FEW_FILLS:
-            found.append(f"{len(analysis.fills)} fills are too few to judge a strategy by.")
+            found.append(f"Fills: {len(analysis.fills)}, too few to judge a strategy by.")
         if pnl.unexplained:
             found.append(f"Balances changed by {pnl.unexplained:f} {self.run.quote_asset} that no fill accounts for.")
         return found
@@ -163,7 +163,7 @@ class Result:
         for length, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
             if self.duration >= 2 * length:
                 return f"{self.duration / length:.1f} {unit}"
-        return f"{self.duration:g} seconds"
+        return f"{self.duration:g} s"
 
     def plot(self, trading_pair: str | None = None) -> go.Figure:
         """Draw price with own fills, equity, drawdown, inventory and spread captured over one time axis, with plotly.

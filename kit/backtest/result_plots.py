@@ -23,7 +23,7 @@ MOST_FILLS: Final = 2000
 
 BLUE, GREEN, RED, AMBER, VIOLET, GREY = "#4c8bf5", "#1fa35c", "#e5484d", "#d98a1f", "#9a6bf0", "#8a919c"
 
-_HEIGHTS: Final = (0.34, 0.24, 0.13, 0.15, 0.14)
+_HEIGHTS: Final = (0.32, 0.22, 0.13, 0.15, 0.18)
 
 
 def down_sample(values: Floats, most: int = MOST_POINTS) -> np.ndarray[Any, np.dtype[np.intp]]:
@@ -72,36 +72,45 @@ def plot_result(analysis: Analysis, title: str, *, trading_pair: str | None = No
     _line(figure, 5, analysis, spread, "spread captured", GREEN, shape="hv", width=1.6)
     _line(figure, 5, analysis, fees, "fees", AMBER, shape="hv", dash="dot")
     titles = [f"price [{pair_quote}]", f"equity [{quote}]", f"drawdown [{quote}]", f"inventory [{asset}]"]
-    for row, text in enumerate([*titles, f"spread, fees [{quote}]"], start=1):
+    _line(figure, 5, analysis, analysis.equity - analysis.holding, "gain over holding", BLUE)
+    for row, text in enumerate([*titles, f"trading [{quote}]"], start=1):
         figure.update_yaxes(title={"text": text, "font": {"size": 11}}, row=row, col=1)
     return styled(figure, title + drawn, height=820)
 
 
 def plot_equities(runs: Mapping[str, Analysis], title: str) -> go.Figure:
-    """Draw what each run gained since its start over time, below it the inventory's worth; one color a run."""
+    """Draw what each of two runs gained over time, how their gains differ, and their inventories' worth.
+
+    The difference, second less first, is taken at the first run's samples, from the second's latest before each.
+    """
     from plotly.subplots import make_subplots
 
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.04, row_heights=(0.68, 0.32))
-    quote = next(iter(runs.values())).run.quote_asset
-    for (name, analysis), color in zip(runs.items(), (BLUE, AMBER, VIOLET, GREEN, RED), strict=False):
-        gained = analysis.equity - float(analysis.pnl.initial_equity)
+    figure = make_subplots(rows=3, cols=1, shared_xaxes=True, vertical_spacing=0.03, row_heights=(0.5, 0.25, 0.25))
+    (one, first), (two, second) = runs.items()
+    gains = [analysis.equity - float(analysis.pnl.initial_equity) for analysis in (first, second)]
+    for name, analysis, gained, color in ((one, first, gains[0], BLUE), (two, second, gains[1], AMBER)):
         _line(figure, 1, analysis, gained, name, color, width=1.6)
-        _line(figure, 2, analysis, analysis.inventory_value, f"{name}: inventory", color, shape="hv")
-    figure.update_yaxes(title=f"gain [{quote}]", row=1, col=1)
-    figure.update_yaxes(title=f"inventory [{quote}]", row=2, col=1)
-    return styled(figure, title, height=520)
+        _line(figure, 3, analysis, analysis.inventory_value, f"{name}: inventory", color, shape="hv")
+    at = np.searchsorted(second.times, first.times, side="right") - 1
+    later = np.where(at >= 0, gains[1][np.maximum(at, 0)], np.nan) if len(second.times) else np.full(len(at), np.nan)
+    _line(figure, 2, first, later - gains[0], f"{two} less {one}", VIOLET, width=1.6)
+    quote = first.run.quote_asset
+    for row, words in enumerate(("gain", "difference", "inventory"), start=1):
+        figure.update_yaxes(title={"text": f"{words} [{quote}]", "font": {"size": 11}}, row=row, col=1)
+    return styled(figure, title, height=640)
 
 
 def styled(figure: go.Figure, title: str, *, height: int) -> go.Figure:
     """Give a figure transparent grounds and greys that read on white and on black."""
     figure.update_layout(
-        title={"text": title, "font": {"size": 15}, "x": 0.01},
+        title={"text": title, "font": {"size": 15}, "x": 0.01, "y": 0.985, "yanchor": "top"},
         height=height,
-        margin={"l": 80, "r": 20, "t": 84, "b": 40},
+        margin={"l": 80, "r": 20, "t": 90, "b": 40},
         font={"color": GREY, "size": 12},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         hovermode="x",
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": BLUE},
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "font": {"size": 11}},
     )
     grid = {"gridcolor": "rgba(128,128,128,0.22)", "zerolinecolor": "rgba(128,128,128,0.45)", "linecolor": GREY}
@@ -160,7 +169,7 @@ def _fills(figure: go.Figure, analysis: Analysis, market: int) -> str:
             hovertemplate="%{text}",
             name=name,
             mode="markers",
-            marker={"symbol": symbol, "size": 7, "color": color, "opacity": 0.85},
+            marker={"symbol": symbol, "size": 6, "color": color, "opacity": 0.75},
             row=1,
             col=1,
         )

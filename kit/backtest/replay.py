@@ -71,13 +71,31 @@ class ReplayedPair:
         self._changes = Outages.of(self._feed).moments
         self._next_change = self._changes[0][0] if self._changes else _FAR
         self._next_trade: int | None = None
+        self._rows = len(self._feed)
+        self._received: Callable[[int], int] = self._feed.local_ts.item
 
-    def come_to(self, ns: int) -> None:
-        """Bring the book's readiness up to a local time. Raises ``InvariantBroken`` if it shows another time's."""
-        self.book.moved()
-        self.check(ns)
-        if ns < self._next_change:
-            return
+    def come_to(self, ns: int) -> float:
+        """Bring the book's readiness up to a local time; return its mid price, NaN while a side is empty.
+
+        Every tick is checked: a backtest that looks ahead is worth less than none. Raises ``InvariantBroken`` where the
+        book shows an event that was received after ``ns``, or lacks one that was received by then.
+        """
+        seen = self._engine.view_row
+        if (seen and self._received(seen - 1) > ns) or (seen < self._rows and self._received(seen) <= ns):
+            raise self._other_time(ns, seen)
+        if ns >= self._next_change:
+            self._change(ns)
+        return self.book.moved()
+
+    def _other_time(self, ns: int, seen: int) -> InvariantBroken:
+        last = moment(self._received(seen - 1)) if seen else "nothing"
+        following = moment(self._received(seen)) if seen < self._rows else "nothing"
+        return InvariantBroken(
+            f"look-ahead check of {self._pair}: at {moment(ns)} the book shows what was received until {last} (row "
+            f"{seen - 1}); the next event was received at {following}"
+        )
+
+    def _change(self, ns: int) -> None:
         while self._changes and self._changes[0][0] <= ns:
             _, reason = self._changes.pop(0)
             if reason:
@@ -85,23 +103,6 @@ class ReplayedPair:
             else:
                 self.book.found()
         self._next_change = self._changes[0][0] if self._changes else _FAR
-
-    def check(self, ns: int) -> None:
-        """Check that the book shows every event received by ``ns``, and none that was received later.
-
-        Raises ``InvariantBroken``. Every tick is checked: a backtest that looks ahead is worth less than none.
-        """
-        seen, times = self._engine.view_row, self._feed.local_ts
-        if seen and times.item(seen - 1) > ns:
-            raise InvariantBroken(
-                f"look-ahead: at {moment(ns)} the book of {self._pair} shows an event that was received at "
-                f"{moment(times.item(seen - 1))} (row {seen - 1})"
-            )
-        if seen < len(times) and times.item(seen) <= ns:
-            raise InvariantBroken(
-                f"at {moment(ns)} the book of {self._pair} does not show an event that was received at "
-                f"{moment(times.item(seen))} (row {seen})"
-            )
 
     # -- trades
 
@@ -147,7 +148,7 @@ class Replay(TimeIterator):
         self._timeline = timeline
         self._time = time
         self._pairs = tuple(pairs)
-        self._connectors = tuple(connectors)
+        self._listening = tuple((connector, connector.pubsub.listeners) for connector in connectors)
         self._tapped: set[int] = set()
         self._samples = samples
         self._mids = [nan] * len(self._pairs)
@@ -162,31 +163,36 @@ class Replay(TimeIterator):
 
     def tick(self, timestamp: float) -> None:
         """Let everything happen that was known by then."""
-        super().tick(timestamp)
+        self.current_timestamp = timestamp
         self._come_to(timestamp)
         self.ticks += 1
 
     def _come_to(self, timestamp: float) -> None:
         whole = int(timestamp)  # nanoseconds since the epoch need more digits than a float has
         ns = whole * NANOSECONDS + round((timestamp - whole) * NANOSECONDS)
-        self._tell_trades(ns)
+        for connector, listeners in self._listening:
+            if listeners(MarketEvent.Trade):
+                self._tap(connector)
+        for pair in self._pairs:
+            if pair.book.heard:
+                self._tell_trades(ns)
+                break
         self._timeline.advance(ns)
         self._time.set_tick(ns, timestamp)
         mids = self._mids
         for index, pair in enumerate(self._pairs):
-            pair.come_to(ns)
-            mids[index] = pair.book.quick_mid()
+            mids[index] = pair.come_to(ns)
         self._samples.add(timestamp, mids, self._balances)
         self._check_failures()
 
+    def _tap(self, connector: Connector) -> None:
+        if id(connector) not in self._tapped:
+            self._tapped.add(id(connector))
+            connector.tap_trades()
+
     def _tell_trades(self, ns: int) -> None:
-        for connector in self._connectors:
-            if connector.pubsub.listeners(MarketEvent.Trade) and id(connector) not in self._tapped:
-                self._tapped.add(id(connector))
-                connector.tap_trades()
-        heard = [pair for pair in self._pairs if pair.book.heard]
         begun = self._time.ns
-        while heard:
+        while heard := [pair for pair in self._pairs if pair.book.heard]:
             pair = min(heard, key=lambda each: each.next_trade(begun))
             due = pair.next_trade(begun)
             if due > ns:
@@ -196,4 +202,3 @@ class Replay(TimeIterator):
             for each in self._pairs:
                 each.come_to(due)
             pair.tell_trade()
-            heard = [pair for pair in self._pairs if pair.book.heard]

@@ -219,7 +219,7 @@ class Connector(MarketView, NetworkIterator):
 
     def tick(self, timestamp: float) -> None:
         """Follow up cancels and polls; beside the connector's own upkeep, for clocks that no loop drives."""
-        NetworkIterator.tick(self, timestamp)
+        self.current_timestamp = timestamp
         self._keep_up()
 
     async def _upkeep(self) -> None:
@@ -296,7 +296,14 @@ class Connector(MarketView, NetworkIterator):
     @property
     def ready(self) -> bool:
         """Tell whether everything that the mode needs is streaming and fresh."""
-        answer = all(self.readiness.values())
+        # All of ``readiness``, without its dict: every tick asks.
+        user_stream = self.user_stream_tracker
+        answer = (
+            self._network_status is NetworkStatus.CONNECTED
+            and bool(self._rules)
+            and self.order_book_tracker.ready
+            and (user_stream is None or (user_stream.ready and not self.trading_refused))
+        )
         return answer if self.ready_asked is None else self.ready_asked(answer)
 
     @property

@@ -233,6 +233,8 @@ class OrderDesk:
 
     def tick(self) -> None:
         """Follow up every wish to cancel: send what became possible, and again what failed or got no answer."""
+        if not self._cancel_wanted:
+            return
         for order_id in list(self._cancel_wanted):
             order = self._tracker.fetch_order(client_order_id=order_id)
             if order is None:

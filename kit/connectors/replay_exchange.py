@@ -73,12 +73,9 @@ class ReplayBook(OrderBook):
         self._bids, self._asks = bids, asks
         self._find_trade = last_trade
 
-    def moved(self) -> None:
-        """Note that the levels may be others now."""
+    def moved(self) -> float:
+        """Note that the levels may be others now; return the mid price, NaN while a side is empty."""
         self._version += 1
-
-    def quick_mid(self) -> float:
-        """Return the mid price, NaN while a side is empty."""
         bid, ask = self._bids.top, self._asks.top
         return (bid + ask) / 2 if bid > 0.0 and ask < _INF else _NAN
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kit.simulation.compile_cache import entry, inline
+from kit.simulation.compile_cache import entry, inline, merge
 from kit.simulation.kernel_book import (
     amount,
     drop_best,
@@ -97,6 +97,7 @@ from kit.simulation.kernel_layout import (
     WINDOW,
 )
 from kit.simulation.kernel_memory import (
+    plain,
     read_byte,
     read_float,
     read_int,
@@ -107,7 +108,7 @@ from kit.simulation.kernel_memory import (
 from kit.simulation.kernel_orders import find_order, own_crossed, own_depth, own_trade, refresh, submit
 
 
-@inline
+@merge
 def _after(times: int, first: int, rows: int, until: int) -> int:
     """Return the first row from ``first`` on whose time is above ``until``; gallops, as it is mostly near."""
     step, low, high = 1, first, first
@@ -156,7 +157,7 @@ def _depth(state: int, row: int, side: int, key: int, qty: float, logs: int) -> 
     return status
 
 
-@inline
+@merge
 def _bbo(state: int, row: int, side: int, key: int, qty: float, logs: int) -> int:
     """Make a level the best: what stands above it is gone. Removing is repeatable, so any code can stop it."""
     while read_int(state, BEST + side) > key:
@@ -168,7 +169,7 @@ def _bbo(state: int, row: int, side: int, key: int, qty: float, logs: int) -> in
     return _depth(state, row, side, key, qty, logs)
 
 
-@inline
+@merge
 def _market_order(state: int, order_id: int) -> int:
     """Return the address of a market's order, or of the empty place where it would go."""
     table, mask = read_int(state, P_L3), read_int(state, L3_MASK)
@@ -190,7 +191,7 @@ def _shift_level(state: int, row: int, order: int, change: float, logs: int) -> 
     return _depth(state, row, side, key, level, logs)
 
 
-@inline
+@merge
 def _rest(state: int, row: int, order: int, side: int, key: int, qty: float, logs: int) -> int:
     sequence = read_int(state, SEQUENCE) + 1
     write_int(order, M_SIDE, side)
@@ -243,7 +244,7 @@ def _by_order(state: int, row: int, code: int, key: int, qty: float, logs: int) 
     return _rest(state, row, order, side, key, qty, logs)
 
 
-@inline
+@merge
 def _other(state: int, row: int, code: int, key: int, qty: float, logs: int) -> int:
     """Apply a row that is neither depth nor trade."""
     if code >= CLEAR or (code < BBO and not read_int(state, KNOWN)):
@@ -255,7 +256,7 @@ def _other(state: int, row: int, code: int, key: int, qty: float, logs: int) -> 
     return _by_order(state, row, code, key, qty, logs)
 
 
-@inline
+@merge
 def _rows(state: int, stop: int, log_from: int, halt: int) -> int:
     """Apply rows up to ``stop``; returns what ended it."""
     codes, ticks, amounts = read_int(state, P_CODE), read_int(state, P_TICK), read_int(state, P_QTY)
@@ -270,7 +271,7 @@ def _rows(state: int, stop: int, log_from: int, halt: int) -> int:
         status = DONE
         if TRADE <= code < SNAPSHOT:
             if read_int(state, OWN_BEST + side) >= key and not ignore_trades:
-                status = own_trade(state, read_int(exch, row), side, key, qty, -1)
+                status = own_trade(state, read_int(exch, row), side, key, qty, plain(-1))
         else:
             # With own orders resting, an answer may take the view to a row that is not visible by then.
             logs = row >= log_from or (exposed and read_int(local, row) > read_int(exch, row) + floor_ns)
@@ -301,7 +302,7 @@ def _rows(state: int, stop: int, log_from: int, halt: int) -> int:
     return status
 
 
-@inline
+@merge
 def _view_best(state: int, side: int) -> None:
     head, tail, log = read_int(state, LOG_HEAD), read_int(state, LOG_TAIL), read_int(state, P_LOG)
     best = read_int(state, BEST + side) if head == tail else read_int(log, UNDO_WORDS * head + U_BEST + side)
@@ -320,7 +321,7 @@ def _seen_amount(state: int, side: int, key: int) -> float:
     return amount(state, side, key)
 
 
-@inline
+@merge
 def _move_view(state: int, view: int) -> None:
     log, head, tail = read_int(state, P_LOG), read_int(state, LOG_HEAD), read_int(state, LOG_TAIL)
     while head < tail and read_int(log, UNDO_WORDS * head + U_ROW) < view:
@@ -330,8 +331,8 @@ def _move_view(state: int, view: int) -> None:
     write_int(state, LOG_HEAD, head)
     write_int(state, LOG_TAIL, tail)
     write_int(state, VIEW, view)
-    _view_best(state, 0)
-    _view_best(state, 1)
+    for side in range(2):
+        _view_best(state, side)
 
 
 @entry
@@ -358,7 +359,7 @@ def run(state: int) -> int:
     return DONE
 
 
-@inline
+@merge
 def _rewind(state: int) -> None:
     log = read_int(state, P_LOG)
     for index in range(read_int(state, LOG_TAIL) - 1, read_int(state, LOG_HEAD) - 1, -1):
@@ -368,7 +369,7 @@ def _rewind(state: int) -> None:
         set_amount(state, side, key, read_float(undo, U_BEFORE))
 
 
-@inline
+@merge
 def _redo(state: int) -> None:
     log = read_int(state, P_LOG)
     for index in range(read_int(state, LOG_HEAD), read_int(state, LOG_TAIL)):
@@ -376,7 +377,7 @@ def _redo(state: int) -> None:
         set_amount(state, read_int(undo, U_SIDE), read_int(undo, U_KEY), read_float(undo, U_AFTER))
 
 
-@inline
+@merge
 def _levels(state: int) -> None:
     """Copy the view's levels. ARG: side, count; OUT: levels of the window (in order), levels outside (in any)."""
     side, count = read_int(state, ARG), read_int(state, ARG + 1)
@@ -399,7 +400,7 @@ def _levels(state: int) -> None:
     write_int(state, OUT + 1, far)
 
 
-@inline
+@merge
 def _far_levels(state: int, side: int, best: int, out: int) -> int:
     found, table = 0, read_int(state, P_FAR + side)
     if read_int(state, FAR_USED + side) == 0:

@@ -6,7 +6,7 @@ it (rare, and done in numpy). Levels outside are kept, never lost.
 
 from __future__ import annotations
 
-from kit.simulation.compile_cache import inline
+from kit.simulation.compile_cache import inline, merge
 from kit.simulation.kernel_layout import (
     BASE,
     BEST,
@@ -33,7 +33,7 @@ from kit.simulation.kernel_memory import read_float, read_int, write_float, writ
 _HASH = 0x9E3779B97F4A7C15 - (1 << 64)
 
 
-@inline
+@merge
 def far_slot(table: int, mask: int, key: int) -> int:
     """Return the slot (in words) of a key in a far table, or of the empty slot where it would go."""
     slot = ((key * _HASH) >> 32) & mask
@@ -53,7 +53,7 @@ def amount(state: int, side: int, key: int) -> float:
     return read_float(table, slot + 1) if read_int(table, slot) == key else 0.0
 
 
-@inline
+@merge
 def set_far(state: int, side: int, key: int, qty: float) -> int:
     """Set a level outside of the window; ``GROW_FAR`` if there is no room (and nothing was done)."""
     table, mask = read_int(state, P_FAR + side), read_int(state, FAR_MASK + side)
@@ -80,7 +80,7 @@ def set_amount(state: int, side: int, key: int, qty: float) -> int:
     return set_far(state, side, key, qty)
 
 
-@inline
+@merge
 def best_far(state: int, side: int, limit: int) -> int:
     """Return the best key outside of the window that is not above ``limit``, ``NONE`` if there is none."""
     best = NONE
@@ -106,7 +106,7 @@ def next_level(state: int, side: int, limit: int) -> int:
     return best_far(state, side, min(limit, base - 1))
 
 
-@inline
+@merge
 def log_change(state: int, row: int, side: int, key: int, before: float) -> None:
     """Write what undoes a change; the caller saw to the room."""
     tail = read_int(state, LOG_TAIL)
@@ -132,7 +132,7 @@ def drop_best(state: int, side: int, limit: int) -> int:
     return 0
 
 
-@inline
+@merge
 def outside(state: int, side: int, key: int, qty: float) -> int:
     """Set a level outside of the window, or ask for the window to move if it would be the best."""
     if qty > 0.0 and key > read_int(state, BEST + side):
@@ -142,7 +142,7 @@ def outside(state: int, side: int, key: int, qty: float) -> int:
     return set_far(state, side, key, qty)
 
 
-@inline
+@merge
 def new_best(state: int, side: int, key: int) -> int:
     """Make a level the best of its side; levels of the other side that it crosses are passed over (newest wins)."""
     write_int(state, BEST + side, key)

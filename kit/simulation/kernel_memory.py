@@ -56,6 +56,12 @@ write_float = _writer(types.float64, ir.DoubleType())
 
 
 @intrinsic  # type: ignore[untyped-decorator,unused-ignore]
+def plain(_context: Any, _value: Any) -> Any:
+    """``plain(CONSTANT)``: the number as any int64; a constant argument has a callee compiled for that constant."""
+    return types.int64(types.int64), lambda _target, _builder, _signature, args: args[0]
+
+
+@intrinsic  # type: ignore[untyped-decorator,unused-ignore]
 def call_model(_context: Any, _address: Any, _a: Any, _b: Any, _c: Any, _d: Any) -> Any:
     """``call_model(address, a, b, c, d)``: call a C function of four float64 that returns a float64."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import floor
 
-from kit.simulation.compile_cache import inline
+from kit.simulation.compile_cache import inline, merge
 from kit.simulation.kernel_book import amount, next_level
 from kit.simulation.kernel_layout import (
     ARG,
@@ -62,11 +62,11 @@ from kit.simulation.kernel_layout import (
     TAKEN,
     TAKER,
 )
-from kit.simulation.kernel_memory import read_float, read_int, write_float, write_int
+from kit.simulation.kernel_memory import plain, read_float, read_int, write_float, write_int
 from kit.simulation.kernel_queue import queue_depth, queue_trade
 
 
-@inline
+@merge
 def order_at(state: int, index: int) -> int:
     """Return the address of an own order."""
     return read_int(state, P_ORDERS) + 8 * ORDER_WORDS * index
@@ -81,18 +81,13 @@ def record(state: int, order: int, ts: int, key: int, lots: int, kind: int) -> N
     write_int(order, O_LEAVES, leaves)
     write_int(fill, F_ID, read_int(order, O_ID))
     write_int(fill, F_TS, ts)
-    write_int(fill, F_TICK, key ^ -read_side(order, kind))
+    # A taker's fill is at a price of the other side.
+    side = read_int(order, O_SIDE)
+    write_int(fill, F_TICK, key ^ -(1 - side if kind == TAKER else side))
     write_int(fill, F_LOTS, lots)
     write_int(fill, F_KIND, kind)
     write_int(fill, F_LEAVES, leaves)
     write_int(state, FILLS, count + 1)
-
-
-@inline
-def read_side(order: int, kind: int) -> int:
-    """Return the side that a fill's key belongs to: a taker's is the other one."""
-    side = read_int(order, O_SIDE)
-    return 1 - side if kind == TAKER else side
 
 
 @inline
@@ -114,7 +109,7 @@ def refresh(state: int) -> None:
     write_int(state, RESTING, kept)
 
 
-@inline
+@merge
 def _keep(state: int, order: int, to: int) -> None:
     for word in range(ORDER_WORDS):
         write_int(to, word, read_int(order, word))
@@ -125,7 +120,7 @@ def _keep(state: int, order: int, to: int) -> None:
         write_int(read_int(state, P_MARKS + side), key & (MARKS - 1), 1)
 
 
-@inline
+@merge
 def own_depth(state: int, side: int, key: int, before: float, after: float) -> None:
     """Move own orders in the queue of a level whose amount changed."""
     if read_int(state, QUEUE) == FIFO:
@@ -144,7 +139,7 @@ def own_crossed(state: int, ts: int, side: int, key: int) -> int:
         order = order_at(state, index)
         own = read_int(order, O_KEY)
         if read_int(order, O_SIDE) == side and own + key >= -1:
-            record(state, order, ts, own, read_int(order, O_LEAVES), MAKER)
+            record(state, order, ts, own, read_int(order, O_LEAVES), plain(MAKER))
             filled = 1
     if filled:
         refresh(state)
@@ -176,14 +171,14 @@ def own_trade(state: int, ts: int, side: int, key: int, qty: float, sequence: in
             if partial:
                 left = max(left - lots * read_float(state, LOT), 0.0)
         if lots > 0:
-            record(state, order, ts, own, lots, MAKER)
+            record(state, order, ts, own, lots, plain(MAKER))
             filled = 1
     if filled:
         refresh(state)
     return filled
 
 
-@inline
+@merge
 def find_order(state: int, order_id: int) -> int:
     """Return the address of an own order, 0 if there is none of that id."""
     for index in range(read_int(state, ORDERS)):
@@ -203,7 +198,7 @@ def _own_crossing(state: int, side: int, limit: int) -> int:
     return found
 
 
-@inline
+@merge
 def _lots_at(state: int, side: int, key: int) -> int:
     return int(floor(amount(state, side, key) / read_float(state, LOT) + 1e-9))
 
@@ -227,7 +222,7 @@ def _walk(state: int, order: int, ts: int, side: int, start: int, limit: int) ->
     while key >= limit and key != NONE and read_int(order, O_LEAVES) > 0:
         lots = min(_lots_at(state, side, key), read_int(order, O_LEAVES))
         if lots > 0:
-            record(state, order, ts, key, lots, TAKER)
+            record(state, order, ts, key, lots, plain(TAKER))
         key = next_level(state, side, key - 1)
     return key
 
@@ -247,14 +242,14 @@ def _take(state: int, order: int, ts: int, side: int, limit: int) -> int:
         if read_int(order, O_LEAVES) == 0:
             return 0
         if prevention >= STP_MAKER:
-            record(state, maker, ts, read_int(maker, O_KEY), 0, EXPIRED)
+            record(state, maker, ts, read_int(maker, O_KEY), 0, plain(EXPIRED))
             write_int(maker, O_LEAVES, 0)
         if prevention != STP_MAKER:
             return 1
     return 0
 
 
-@inline
+@merge
 def _first_own(state: int, side: int, limit: int) -> int:
     """Return the limit down to which nothing of our own stands in the way."""
     met = _own_crossing(state, side, limit)
@@ -279,18 +274,19 @@ def submit(state: int) -> None:
     if read_int(state, STP) != STP_NONE and _own_crossing(state, other, limit) >= 0:
         crosses = True
     if kind == POST_ONLY and crosses:
-        _answer(state, REFUSED, lots)
+        write_int(state, OUT, REFUSED)
+        write_int(state, OUT + 1, lots)
         return
     order = order_at(state, read_int(state, ORDERS))
     _new_order(state, order, side, key, lots)
     ended = 0
     if crosses:
-        reached, levels = _reach(state, other, limit, lots)
+        _, levels = _reach(state, other, limit, lots)
         if read_int(state, FILLS) + levels + read_int(state, ORDERS) + 2 > read_int(state, FILL_ROOM):
             write_int(state, OUT + 2, GROW_FILLS)
             return
         if not read_int(state, PARTIAL):
-            record(state, order, ts, read_int(state, BEST + other), lots, TAKER)
+            record(state, order, ts, read_int(state, BEST + other), lots, plain(TAKER))
         elif force == FOK and _reach(state, other, _first_own(state, other, limit), lots)[0] < lots:
             ended = 1
         else:
@@ -298,7 +294,7 @@ def submit(state: int) -> None:
     _settle(state, order, 1 if kind == MARKET or force != GTC else ended)
 
 
-@inline
+@merge
 def _new_order(state: int, order: int, side: int, key: int, lots: int) -> None:
     sequence = read_int(state, SEQUENCE) + 1
     write_int(state, SEQUENCE, sequence)
@@ -311,21 +307,18 @@ def _new_order(state: int, order: int, side: int, key: int, lots: int) -> None:
     write_float(order, O_TRADED, 0.0)
 
 
-@inline
+@merge
 def _settle(state: int, order: int, lapses: int) -> None:
     leaves = read_int(order, O_LEAVES)
     if leaves == 0:
-        _answer(state, TAKEN, 0)
+        write_int(state, OUT, TAKEN)
+        write_int(state, OUT + 1, 0)
     elif lapses:
         write_int(order, O_LEAVES, 0)
-        _answer(state, LAPSED, leaves)
+        write_int(state, OUT, LAPSED)
+        write_int(state, OUT + 1, leaves)
     else:
-        _answer(state, RESTS, leaves)
+        write_int(state, OUT, RESTS)
+        write_int(state, OUT + 1, leaves)
         write_int(state, ORDERS, read_int(state, ORDERS) + 1)
     refresh(state)
-
-
-@inline
-def _answer(state: int, outcome: int, leaves: int) -> None:
-    write_int(state, OUT, outcome)
-    write_int(state, OUT + 1, leaves)

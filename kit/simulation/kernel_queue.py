@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from math import floor, isinf, log
 
-from kit.simulation.compile_cache import inline
+from kit.simulation.compile_cache import merge
 from kit.simulation.kernel_layout import (
     LOG,
     LOG2,
@@ -28,13 +28,13 @@ from kit.simulation.kernel_layout import (
 from kit.simulation.kernel_memory import call_model, read_float, read_int, write_float
 
 
-@inline
+@merge
 def smaller(value: float, limit: float) -> float:
     """Return the smaller of two numbers, ``limit`` if ``value`` is NaN."""
     return min(value, limit)
 
 
-@inline
+@merge
 def behind_probability(model: int, n: float, front: float, back: float) -> float:
     """Return the probability that a cancelled order stood behind us."""
     if model == POWER:
@@ -48,7 +48,7 @@ def behind_probability(model: int, n: float, front: float, back: float) -> float
     return 1.0 - (front / (front + back)) ** n
 
 
-@inline
+@merge
 def front_after_depth(state: int, front: float, traded: float, before: float, after: float) -> float:
     """Return the amount ahead of us after a depth row."""
     model = read_int(state, QUEUE)
@@ -70,7 +70,7 @@ def front_after_depth(state: int, front: float, traded: float, before: float, af
     return smaller(front - (1.0 - probability) * change + min(spare, 0.0), after)
 
 
-@inline
+@merge
 def queue_depth(state: int, order: int, before: float, after: float) -> None:
     """Move one order in its queue after a depth row at its level."""
     front, traded = read_float(order, O_FRONT), read_float(order, O_TRADED)
@@ -78,7 +78,7 @@ def queue_depth(state: int, order: int, before: float, after: float) -> None:
     write_float(order, O_TRADED, 0.0)
 
 
-@inline
+@merge
 def queue_trade(state: int, order: int, qty: float, reaching: float) -> int:
     """Move one order after a trade of ``qty`` at its level, of which ``reaching`` got past our own earlier orders.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from kit.backtest.runner import backtest as backtest
     from kit.backtest.runner import backtest_async as backtest_async
+    from kit.connectors.history import history as history
     from kit.core.clock import Clock as Clock
     from kit.core.clock import ClockMode as ClockMode
     from kit.core.clock import ManualTime as ManualTime
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from kit.storage.exporters import to_hftbacktest as to_hftbacktest
     from kit.storage.importers import import_raw as import_raw
     from kit.storage.importers import load_events as load_events
+    from kit.storage.recordings import Recording as Recording
+    from kit.storage.recordings import open_recording as open_recording
     from kit.storage.sanity import check as check
     from kit.strategy.params import Params as Params
     from kit.strategy.params import param as param
@@ -63,6 +66,7 @@ _HOMES: Final = {
     "Proposal": "kit.strategy.proposal",
     "PureMarketMaking": "kit.strategy.pure_market_making",
     "StopReport": "kit.trading_core",
+    "Recording": "kit.storage.recordings",
     "Strategy": "kit.strategy.strategy_base:StrategyBase",
     "Testnet": "kit.testnet",
     "TimeInForce": "kit.types.orders",
@@ -76,8 +80,10 @@ _HOMES: Final = {
     "check": "kit.storage.sanity",
     "correct_clock": "kit.storage.clock_offset",
     "events_from_candles": "kit.storage.candles",
+    "history": "kit.connectors.history",
     "import_raw": "kit.storage.importers",
     "load_events": "kit.storage.importers",
+    "open_recording": "kit.storage.recordings",
     "param": "kit.strategy.params",
     "to_hftbacktest": "kit.storage.exporters",
 }
@@ -98,6 +104,7 @@ __all__ = [
     "PriceType",
     "Proposal",
     "PureMarketMaking",
+    "Recording",
     "StopReport",
     "Strategy",
     "Testnet",
@@ -112,8 +119,10 @@ __all__ = [
     "check",
     "correct_clock",
     "events_from_candles",
+    "history",
     "import_raw",
     "load_events",
+    "open_recording",
     "param",
     "to_hftbacktest",
 ]

@@ -29,7 +29,7 @@ from kit.core.clock import SYSTEM_TIME, TimeSource
 from kit.core.tasks import TaskSupervisor
 from kit.core.time_synchronizer import TimeSynchronizer
 from kit.errors import InvalidInput, MissingCredentials, NotSupported, UnknownExchange
-from kit.types.market import MarketMessage, OrderBookSnapshot, TradingRule
+from kit.types.market import MarketMessage, OrderBookSnapshot, PublicTrade, TradingRule
 from kit.types.orders import AccountMessage, Balance, CancelRequest, OrderRequest, OrderUpdate, TradeUpdate
 from kit.types.ports import Credentials, Endpoint
 
@@ -204,6 +204,16 @@ class CcxtExchange:
     async def fetch_trading_rules(self) -> Mapping[str, TradingRule]:
         """Fetch the rules of every pair that the kit can trade: spot, and linear swaps counted in base."""
         return await self._questions.trading_rules()
+
+    async def fetch_candles(self, trading_pair: str, timeframe: str, since: int) -> Sequence[Sequence[float]]:
+        """Fetch a page of candles from ``since`` (ms) on: opening time in ms, open, high, low, close, volume."""
+        return await self._questions.candles(trading_pair, timeframe, since)
+
+    async def fetch_public_trades(
+        self, trading_pair: str, since: int, from_id: str | None = None
+    ) -> Sequence[PublicTrade]:
+        """Fetch a page of public trades, oldest first: from a trade on where that can be asked, or from ``since``, ms."""
+        return await self._questions.public_trades(trading_pair, since, from_id)
 
     async def fetch_server_time(self) -> float:
         """Fetch the exchange's clock, seconds since the epoch."""

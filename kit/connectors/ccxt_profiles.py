@@ -53,8 +53,9 @@ class Profile:
     ``create_id``, ``cancel_id`` and ``query_id`` name the ccxt parameter that carries our client order id; ``None``
     means that the exchange, or ccxt, cannot address an order so. With ``client_id_is_id`` the client id serves as the
     order id itself. ``fill_id_keys`` are where raw fill messages hold the client id. ``book_limit`` levels are fetched
-    in a snapshot, ``fills_page`` fills in one answer. ``user_stream_acknowledged``: ccxt waits for the exchange's word
-    that the private stream runs.
+    in a snapshot, ``fills_page`` fills and ``trades_page`` public trades in one answer; ``trades_from_id`` names the
+    parameter of the trade to begin with. ``user_stream_acknowledged``: ccxt waits for the exchange's word that the
+    private stream runs.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -68,6 +69,8 @@ class Profile:
     fill_id_keys: tuple[str, ...] = ()
     book_limit: int | None = None
     fills_page: int | None = None
+    trades_page: int | None = None
+    trades_from_id: str | None = None
     user_stream_acknowledged: bool = False
     limits: LimitPlan = field(default_factory=LimitPlan)
 
@@ -94,6 +97,8 @@ def _binance(kinds: tuple[str, ...], default_type: str, limits: LimitPlan) -> Pr
         fill_id_keys=("c",),
         book_limit=1000,
         fills_page=1000,
+        trades_page=1000,
+        trades_from_id="fromId",
         user_stream_acknowledged=True,
         limits=limits,
     )

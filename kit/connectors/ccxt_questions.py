@@ -12,6 +12,7 @@ from kit.connectors.ccxt_convert import (
     client_id_in,
     is_tradable,
     order_update,
+    public_trade,
     snapshot,
     trade_update,
     trading_rule,
@@ -19,8 +20,8 @@ from kit.connectors.ccxt_convert import (
 from kit.connectors.ccxt_profiles import ClientIdCodec
 from kit.connectors.ccxt_session import CcxtSession
 from kit.core.throttler import Priority
-from kit.errors import NetworkUnavailable, NotSupported
-from kit.types.market import OrderBookSnapshot, TradingRule
+from kit.errors import InvalidInput, NetworkUnavailable, NotSupported
+from kit.types.market import OrderBookSnapshot, PublicTrade, TradingRule
 from kit.types.orders import Balance, OrderUpdate, TradeUpdate
 
 _MOST_PAGES = 50
@@ -54,6 +55,31 @@ class MarketQuestions:
             tickers = {pair: await self._ticker(data, pair) for pair in wanted}
         found = {pair: (tickers.get(pair) or {}).get("last") for pair in wanted}
         return {pair: float(price) for pair, price in found.items() if price is not None}
+
+    async def candles(self, pair: str, timeframe: str, since: int) -> list[list[float]]:
+        """Fetch a page of candles that open at ``since`` (ms) or later: [ms, open, high, low, close, volume]."""
+        session, data = self._session, await self._session.load()
+        session.market(pair)
+        if not data.has.get("fetchOHLCV"):
+            raise NotSupported(f"{session.exchange_id}: ccxt cannot fetch candles of this exchange")
+        known = data.timeframes or {}
+        if timeframe not in known:
+            raise InvalidInput(f"{session.exchange_id} has no candles of {timeframe!r}; it has {', '.join(known)}")
+        limit = data.feature_value(pair, "fetchOHLCV", "limit")
+        page = await session.ask(lambda: data.fetch_ohlcv(pair, timeframe, since, limit), Priority.POLL, answered=True)
+        return [row for row in page if None not in row[:6]]
+
+    async def public_trades(self, pair: str, since: int, from_id: str | None = None) -> list[PublicTrade]:
+        """Fetch a page of public trades, oldest first: from a trade on where that can be asked, or from ``since``, ms."""
+        session, data = self._session, await self._session.load()
+        session.market(pair)
+        if not data.has.get("fetchTrades"):
+            raise NotSupported(f"{session.exchange_id}: ccxt cannot fetch public trades of this exchange")
+        limit, id_name = session.profile.trades_page, session.profile.trades_from_id
+        by_id = from_id is not None and id_name is not None
+        start, params = (None, {id_name: from_id}) if by_id else (since, {})
+        page = await session.ask(lambda: data.fetch_trades(pair, start, limit, params), Priority.POLL, answered=True)
+        return [public_trade(trade) for trade in page]
 
     async def trading_rules(self) -> dict[str, TradingRule]:
         """Fetch the rules of every pair that the kit can trade."""

@@ -1,0 +1,69 @@
+"""Downloaded history in Parquet files, one for each whole stretch of time, so that a stretch is asked for once."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+CANDLES: Final = {"time": "int64"} | dict.fromkeys(("open", "high", "low", "close", "volume"), "float64")
+TRADES: Final = {"time": "int64", "id": "int64", "side": "int8", "price": "float64", "amount": "float64"}
+"""Columns by dtype; times in ns since the epoch."""
+
+Stretch = dict[str, NDArray[Any]]
+
+
+class HistoryCache:
+    """The stretches of one market and one timeframe; without a folder nothing is kept.
+
+    ``place`` names the market (``("binance", "BTC/USDT", "1m")``); ``columns`` are those above. A file is written under
+    another name first, so that what has its own name is whole; a damaged one counts as absent and is replaced.
+    """
+
+    def __init__(self, folder: str | PathLike[str] | None, place: tuple[str, ...], columns: Mapping[str, str]) -> None:
+        self._columns = columns
+        self.folder: Path | None = None
+        if folder is not None:
+            self.folder = Path(folder).expanduser().joinpath(*(re.sub(r"[^\w.@-]", "-", part) for part in place))
+
+    def read(self, start: int) -> Stretch | None:
+        """Return the stretch that starts at ``start`` (seconds since the epoch), or ``None``."""
+        path = self._path(start)
+        if path is None or not path.is_file():
+            return None
+        try:
+            table = pq.read_table(path)
+            return {name: table[name].to_numpy().astype(dtype) for name, dtype in self._columns.items()}
+        except (pa.ArrowException, OSError, KeyError) as error:
+            logger.warning("%s is damaged and is asked for again: %s", path, error)
+            return None
+
+    def write(self, start: int, stretch: Stretch) -> None:
+        """Keep a stretch."""
+        path = self._path(start)
+        if path is None:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        pq.write_table(pa.table(stretch), part, compression="zstd")
+        part.replace(path)
+
+    def join(self, stretches: list[Stretch]) -> Stretch:
+        """Return stretches as one."""
+        return {
+            name: np.concatenate([np.empty(0, dtype=dtype), *(one[name] for one in stretches)]).astype(dtype)
+            for name, dtype in self._columns.items()
+        }
+
+    def _path(self, start: int) -> Path | None:
+        return None if self.folder is None else self.folder / f"{start}.parquet"

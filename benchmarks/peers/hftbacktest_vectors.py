@@ -2,9 +2,10 @@
 
 Runs in the peers' own environment (see README.md): python hftbacktest_vectors.py RAW_FILE OUT.json.gz
 
-The strategy joins the touch: at each tick of the clock (whole multiples of STEP since the epoch, from the first one
-after the first event), for each side: an order of its own whose price is not the best price of that side any more is
-cancelled; where no order is left, a new post-only order is placed at the best price. Orders are 0.01 BTC, one a side.
+The strategy joins the touch: at each tick of the clock (multiples of STEP from the first whole second after the first
+event on), for each side: an order of its own whose price is not the best price of that side any more is cancelled;
+where no order is left, a new post-only order is placed at the best price. Orders are 0.01 BTC, one a side. (Before that
+second hftbacktest shows a book made of the changes that came before the snapshot, which nobody should trade on.)
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def play(data: np.ndarray, model: str, step: int) -> dict:
     hbt.elapse(1)
     now = hbt.current_timestamp
     assert abs(now - first) < 1_000_000_000, (now, first)
-    hbt.elapse(step - now % step)
+    hbt.elapse(1_000_000_000 - now % 1_000_000_000)
+    first_tick = int(hbt.current_timestamp)
     working: dict[int, int] = {}
     fills, touches, number, placed = [], [], 0, 0
     while True:
@@ -67,6 +69,8 @@ def play(data: np.ndarray, model: str, step: int) -> dict:
     result = {
         "model": model,
         "step_ns": step,
+        "first_tick_ns": first_tick,
+        "ticks": len(touches),
         "placed": placed,
         "fills": fills,
         "position": round(state.position, 6),

@@ -1,0 +1,42 @@
+"""One writer at a time in a folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from kit.errors import InvalidInput
+
+NAME = ".writer.lock"
+
+
+class FolderLock:
+    """A lock on a folder that its process loses when it ends, however it ends.
+
+    Raises ``InvalidInput`` when another writer, of this process or another, holds it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = (folder / NAME).open("a+b")
+        try:
+            self._lock()
+        except OSError as error:
+            self._file.close()
+            raise InvalidInput(
+                f"{folder} is being recorded into by another recorder or program; stop that one first, or record into "
+                f"another folder"
+            ) from error
+
+    def release(self) -> None:
+        """Let another writer in; idempotent."""
+        self._file.close()
+
+    def _lock(self) -> None:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(self._file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

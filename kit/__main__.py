@@ -13,6 +13,7 @@ from kit.commands.interrupts import held
 from kit.errors import KitError
 
 _COMMANDS = {
+    "backtest": "run a strategy on recorded order books, as a TOML file describes it",
     "demo": "run the whole lifecycle against a loopback exchange and watch it",
     "lab": "open JupyterLab on the quickstart notebook",
     "testnet": "run the loopback exchange until interrupted",

@@ -33,18 +33,22 @@ class RecordingLike(Protocol):
 
 
 DataInput: TypeAlias = Any
-"""``MarketEvents``, a recording, a path, a sequence of these, or a mapping exchange -> pair -> one of these."""
+"""``MarketEvents``, a recording, a path, a DataFrame of candles, a sequence of these, or exchange -> pair -> one."""
 
 
 @dataclass(frozen=True, slots=True)
 class MarketData:
-    """The feed of one pair of one exchange, with the rules that it is traded under; ``source`` names where from."""
+    """The feed of one pair of one exchange, with the rules that it is traded under.
+
+    ``source`` names where it is from, ``assumption`` what was assumed when it was made (empty for what was recorded).
+    """
 
     exchange: str
     trading_pair: str
     feed: FeedColumns
     rule: TradingRule
     source: str
+    assumption: str = ""
 
     @property
     def span(self) -> tuple[int, int]:
@@ -85,6 +89,8 @@ class Gatherer:
             yield self._of_events(data, exchange, pair)
         elif isinstance(data, FeedColumns):
             yield self._of_feed(data, exchange, pair)
+        elif hasattr(data, "columns") and hasattr(data, "iloc"):  # a DataFrame, without importing pandas
+            yield self._of_candles(data, exchange, pair)
         elif isinstance(data, Mapping):
             yield from self._of_mapping(data, exchange, pair)
         elif isinstance(data, str | os.PathLike):
@@ -121,7 +127,15 @@ class Gatherer:
         events = named(events, exchange, pair)
         rule = find_rule(events.exchange, events.trading_pair, events.info, self._rules)
         source = events.info.get("source", "events in memory")
-        return MarketData(events.exchange, events.trading_pair, convert(events, rule), rule, source)
+        assumption = events.info.get("assumption", "")
+        return MarketData(events.exchange, events.trading_pair, convert(events, rule), rule, source, assumption)
+
+    def _of_candles(self, candles: Any, exchange: str, pair: str) -> MarketData:
+        if not pair:
+            raise InvalidInput("candles have no name; give them as {'binance': {'BTC/USDT': candles}}")
+        from kit.storage.candles import events_from_candles
+
+        return self._of_events(events_from_candles(candles, exchange=exchange, trading_pair=pair), exchange, pair)
 
     def _of_feed(self, feed: FeedColumns, exchange: str, pair: str) -> MarketData:
         if not pair:
@@ -158,11 +172,12 @@ class Gatherer:
             rule = find_rule(name, symbol, info, self._rules)
             feed = entry.open(rule)
             if feed is not None:
-                return MarketData(name, symbol, feed, rule, _names(paths))
+                return MarketData(name, symbol, feed, rule, _names(paths), info.get("assumption", ""))
         events = named(load(paths, exchange, pair), exchange, pair)
         rule = find_rule(events.exchange, events.trading_pair, events.info, self._rules)
         feed = entry.keep(events, convert(events, rule), rule)
-        return MarketData(events.exchange, events.trading_pair, feed, rule, _names(paths))
+        assumption = events.info.get("assumption", "")
+        return MarketData(events.exchange, events.trading_pair, feed, rule, _names(paths), assumption)
 
 
 def named(events: MarketEvents, exchange: str, pair: str) -> MarketEvents:

@@ -255,6 +255,12 @@ def assumptions(plan: Plan, models: Mapping[str, Any]) -> dict[str, str]:
         "fees": describe(models.get("fees"), fees_of([market.rule for market in plan.markets])),
         "clock": f"ticks of {plan.tick_size:g} s; nothing is seen before its local time",
     }
+    if candles := {market.assumption for market in plan.markets if market.assumption}:
+        told["candles"] = (
+            f"{'; '.join(sorted(candles))}; low before high where a candle rises, high before low where it falls, with "
+            "no way in between twice; an order that lies inside the range fills whole: keep amounts small against the "
+            "candles' volume"
+        )
     if plan.balances_assumed:
         money = ", ".join(
             f"{amount.normalize():f} {asset} on {name}"

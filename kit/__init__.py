@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from kit.backtest.runner import backtest as backtest
+    from kit.backtest.result import Result as Result
     from kit.backtest.runner import backtest_async as backtest_async
     from kit.connectors.history import history as history
     from kit.core.clock import Clock as Clock
@@ -66,6 +67,7 @@ _HOMES: Final = {
     "Proposal": "kit.strategy.proposal",
     "PureMarketMaking": "kit.strategy.pure_market_making",
     "Recording": "kit.storage.recordings",
+    "Result": "kit.backtest.result",
     "StopReport": "kit.trading_core",
     "Strategy": "kit.strategy.strategy_base:StrategyBase",
     "Testnet": "kit.testnet",
@@ -105,6 +107,7 @@ __all__ = [
     "Proposal",
     "PureMarketMaking",
     "Recording",
+    "Result",
     "StopReport",
     "Strategy",
     "Testnet",

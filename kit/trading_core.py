@@ -10,6 +10,7 @@ import random
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from kit.connectors.connector import Connector, Mode
@@ -21,6 +22,7 @@ from kit.core.time_iterator import TimeIterator
 from kit.errors import AuthenticationFailed, InvalidInput, NotReady, StrategyError
 from kit.orders.frames import balances_frame, fills_frame, orders_frame
 from kit.orders.session_log import SessionLog, pnl_frame
+from kit.strategy.session_recorder import SessionRecording
 from kit.strategy.strategy_base import StrategyBase
 from kit.types.ports import Credentials, Endpoint
 
@@ -112,6 +114,7 @@ class TradingCore:
         self.session_logs: dict[str, SessionLog] = {}
         self._logs: list[SessionLog] = []
         self._strategy: StrategyBase | None = None
+        self._session: SessionRecording | None = None
         self._clock_task: asyncio.Task[None] | None = None
         self._adding: asyncio.Task[Connector] | None = None
         self._marks: dict[tuple[str, str], Decimal] = {}
@@ -360,6 +363,22 @@ class TradingCore:
         )
         strategy.pause(str(error))
         strategy.cancel_all()
+
+    # -- the record ------------------------------------------------------------------------------------------------
+
+    def record_session(self, folder: str | Path) -> SessionRecording:
+        """Record all that reaches this core and all that it decides, into a new file in ``folder``, until ``stop``.
+
+        ``kit.parity(path)`` replays the file. Asking again while it records into that folder hands back the recording.
+        Call it on the core's own thread, before the strategy runs. Raises ``NotReady`` later than that, and
+        ``InvalidInput`` while it records into another folder.
+        """
+        session = self._session
+        if session is None or session.stopped:
+            self._session = session = SessionRecording(self, folder)
+        elif session.path.parent != Path(folder):
+            raise InvalidInput(f"core {self.name} records into {session.path.parent}; stop that first: .stop()")
+        return session
 
     # -- what is known ---------------------------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ class ClientOrderIds:
     ) -> None:
         self.tag = tag_of(core_name)
         self._time_source = time_source
-        self._salt = _base36((rng or random.SystemRandom()).randrange(36**_SALT_LENGTH), _SALT_LENGTH)
+        self.salt = _base36((rng or random.SystemRandom()).randrange(36**_SALT_LENGTH), _SALT_LENGTH)
         self._last_stamp = 0
         self._lock = threading.Lock()
 
@@ -57,7 +57,7 @@ class ClientOrderIds:
         """Return a new id."""
         with self._lock:
             self._last_stamp = max(self._last_stamp + 1, int(self._time_source.time() * 1e6))
-            return self.tag + _base36(self._last_stamp, _STAMP_LENGTH) + self._salt
+            return self.tag + _base36(self._last_stamp, _STAMP_LENGTH) + self.salt
 
     def owns(self, client_order_id: str | None) -> bool:
         """Tell whether an id was made by a core of this name."""
@@ -67,4 +67,4 @@ class ClientOrderIds:
 
     def made_here(self, client_order_id: str) -> bool:
         """Tell whether an id was made by this very generator, that is, in this run."""
-        return self.owns(client_order_id) and client_order_id.endswith(self._salt)
+        return self.owns(client_order_id) and client_order_id.endswith(self.salt)

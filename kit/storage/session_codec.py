@@ -85,20 +85,21 @@ def untagged(pair: Any) -> Any:
     name, data = pair
     kind = _VALUES.get(name)
     if kind is None:
-        raise InvalidInput(f"a session holds a message of the unknown type {name!r}; was it written by a newer version?")
+        raise InvalidInput(f"a session holds a message of unknown type {name!r}; was it written by a newer version?")
     return build(kind, data)
 
 
 def build(kind: type[T], data: Mapping[str, Any]) -> T:
     """Return the dataclass value that ``dumps`` was given; raises ``InvalidInput`` naming what does not read."""
+    readers: tuple[tuple[str, Callable[[Any], Any]], ...] = _readers(kind)  # type: ignore[arg-type]  # a class is hashable
     try:
-        return kind(**{name: read(data[name]) for name, read in _readers(kind) if name in data})
+        return kind(**{name: read(data[name]) for name, read in readers if name in data})
     except (TypeError, ValueError, ArithmeticError, KeyError) as error:
         raise InvalidInput(f"a session's {kind.__name__} does not read: {data!r}") from error
 
 
 @cache
-def _readers(kind: type[Any]) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+def _readers(kind: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
     hints = get_type_hints(kind)
     known = [item for item in fields(kind) if item.init]
     assert all(item.name in hints or item.default is not MISSING for item in known)
@@ -116,8 +117,8 @@ def _reader(hint: Any) -> Callable[[Any], Any]:
             return lambda values: tuple([read(value) for value in values])
         return tuple
     if hint is Decimal or (isinstance(hint, type) and issubclass(hint, Enum)):
-        return hint  # type: ignore[no-any-return]
-    if is_dataclass(hint):
+        return hint
+    if isinstance(hint, type) and is_dataclass(hint):
         return lambda value: build(hint, value)
     return _as_is
 

@@ -51,9 +51,12 @@ class Frame:
     def line(self) -> bytes:
         """Return the frame as a line of JSON."""
         row: dict[str, Any] = {"n": self.number, "k": self.kind, "w": self.who, "t": self.at}
-        for key, value in (("d", self.data), ("r", self.reads), ("a", self.acts)):
-            if value is not None and value != {} and value != []:
-                row[key] = value
+        if self.data is not None:
+            row["d"] = self.data
+        if self.reads:
+            row["r"] = self.reads
+        if self.acts:
+            row["a"] = self.acts
         return dumps(row) + b"\n"
 
     @classmethod
@@ -134,7 +137,9 @@ class SessionLog:
     so is missing, and what was before it is there.
     """
 
-    def __init__(self, header: Mapping[str, Any], frames: list[Frame], problem: str = "", name: str = "session") -> None:
+    def __init__(
+        self, header: Mapping[str, Any], frames: list[Frame], problem: str = "", name: str = "session"
+    ) -> None:
         self.header = dict(header)
         self.frames = frames
         self.problem = problem

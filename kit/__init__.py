@@ -10,8 +10,8 @@ import importlib.util
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from kit.backtest.runner import backtest as backtest
     from kit.backtest.result import Result as Result
+    from kit.backtest.runner import backtest as backtest
     from kit.backtest.runner import backtest_async as backtest_async
     from kit.connectors.history import history as history
     from kit.core.clock import Clock as Clock

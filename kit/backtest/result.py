@@ -140,6 +140,11 @@ class Result:
             found.append(f"{self.duration_words} of data: annualised figures say little about a year.")
         if len(analysis.fills) < FEW_FILLS:
             found.append(f"Fills: {len(analysis.fills)}, too few to judge a strategy by.")
+        if any(math.isnan(record.mid) for record in self.run.fills):
+            found.append(
+                f"Mid prices at fills are those of the tick before, up to {self.run.tick_size:g} s old: how gains "
+                "divide into spread captured and later moves is approximate; markouts and the return are not touched by it."
+            )
         if pnl.unexplained:
             found.append(f"Balances changed by {pnl.unexplained:f} {self.run.quote_asset} that no fill accounts for.")
         return found

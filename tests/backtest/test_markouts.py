@@ -79,3 +79,8 @@ def test_a_gap_in_the_prices_is_not_bridged():
     mids[20:60] = math.nan
     assert np.isnan(mids_after(times, mids, np.array([30.0]), 7.0))
     assert mids_after(times, mids, np.array([30.0]), 60.0)[0] == 1.0
+
+
+def test_a_sample_at_that_very_moment_counts_beside_a_gap():
+    times, mids = np.array([0.0, 1.0, 50.0]), np.array([1.0, 2.0, 3.0])
+    assert mids_after(times, mids, np.array([0.0, 1.0, 50.0, 51.0]), 5.0).tolist()[:3] == [1.0, 2.0, 3.0]

@@ -94,6 +94,12 @@ def test_positions_by_average_cost():
     assert positions["unrealised"].tolist() == [0, -10, 20, 0]
 
 
+def test_a_part_closed_leaves_its_share_of_the_cost():
+    positions = traded(("buy", 100, 2, 0), ("buy", 110, 2, 0), ("sell", 120, 1, 0)).positions
+    assert positions["average_cost"].tolist() == [100, 105, 105]
+    assert positions["realised"].tolist() == [0, 0, 15]
+
+
 def test_round_trips_first_in_first_out():
     trades = traded(("buy", 100, 1, 2), ("buy", 110, 1, 1), ("sell", 120, 3, 3), ("buy", 90, 1, 1)).trades
     assert trades["side"].tolist() == ["buy", "buy", "sell"]
@@ -244,6 +250,20 @@ def test_compare_refuses_other_data_unless_forced(result, other):
     assert not forced.paired
     assert "Different data" in forced._repr_html_()
     forced.plot()
+
+
+def test_unpaired_histories_do_not_cancel_out(result):
+    alike = Result(random_run(600, 10, data_id="the same under another name"))
+    row = result.compare(alike, force=True).frame.loc["return"]
+    assert row["difference"] == 0
+    assert row["low"] < -1 < 1 < row["high"]
+
+
+def test_fills_without_a_mid_are_noted():
+    assert not any("tick before" in note for note in Result(random_run(100, 10)).notes)
+    run = random_run(100, 10)
+    run.fills[3] = run.fills[3]._replace(mid=math.nan)
+    assert any("tick before" in note for note in Result(run).notes)
 
 
 def test_compare_refuses_other_money_and_equal_names(result):

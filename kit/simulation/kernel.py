@@ -257,40 +257,63 @@ def _other(state: int, row: int, code: int, key: int, qty: float, logs: int) -> 
 
 
 @merge
+def _quiet_level(state: int, side: int, key: int, qty: float) -> int:
+    """Apply a level below the touch, in the window and away from own orders: 1 if it was one. Most rows are."""
+    k = key - read_int(state, BASE + side)
+    if k < 0 or k >= read_int(state, WINDOW) or key >= read_int(state, BEST + side):
+        return 0
+    if read_int(state, OWN_WORST + side) <= key <= read_int(state, OWN_BEST + side):
+        return 0
+    write_float(read_int(state, P_DENSE + side), k, qty)
+    return 1
+
+
+@merge
+def _has_to_log(state: int, row: int, exposed: int) -> int:
+    """Tell whether an answer may take the view to before this row: with own orders resting, any row may fill one."""
+    if not exposed:
+        return 0
+    seen = read_int(read_int(state, P_LOCAL), row)
+    return seen > read_int(read_int(state, P_EXCH), row) + read_int(state, FLOOR)
+
+
+@inline
+def _row(state: int, row: int, code: int, key: int, qty: float, logs: int) -> int:
+    """Apply a row that needs care; see ``_depth`` for what is returned."""
+    if TRADE <= code < SNAPSHOT:
+        if read_int(state, OWN_BEST + (code & 1)) < key or read_int(state, QUEUE) == FIFO:
+            return DONE
+        return own_trade(state, read_int(read_int(state, P_EXCH), row), code & 1, key, qty, plain(-1))
+    if logs and read_int(state, LOG_TAIL) + 2 > read_int(state, LOG_ROOM):
+        return GROW_LOG
+    if code < TRADE:
+        return _depth(state, row, code, key, qty, logs)
+    return _other(state, row, code, key, qty, logs)
+
+
+@inline
 def _rows(state: int, stop: int, log_from: int, halt: int) -> int:
     """Apply rows up to ``stop``; returns what ended it."""
     codes, ticks, amounts = read_int(state, P_CODE), read_int(state, P_TICK), read_int(state, P_QTY)
-    exch, local, floor_ns = read_int(state, P_EXCH), read_int(state, P_LOCAL), read_int(state, FLOOR)
     exposed = read_int(state, RESTING) > 0
-    ignore_trades = read_int(state, QUEUE) == FIFO
     row, bare, status = read_int(state, ROW), read_int(state, UNDO_FROM), DONE
     while row < stop:
         code, qty = read_byte(codes, row), read_float(amounts, row)
-        side = code & 1
-        key = read_tick(ticks, row) ^ -side
-        status = DONE
-        if TRADE <= code < SNAPSHOT:
-            if read_int(state, OWN_BEST + side) >= key and not ignore_trades:
-                status = own_trade(state, read_int(exch, row), side, key, qty, plain(-1))
-        else:
-            # With own orders resting, an answer may take the view to a row that is not visible by then.
-            logs = row >= log_from or (exposed and read_int(local, row) > read_int(exch, row) + floor_ns)
-            if not logs:
-                bare = row + 1
-            elif read_int(state, LOG_TAIL) + 2 > read_int(state, LOG_ROOM):
-                status = GROW_LOG
-                break
-            if code < TRADE:
-                status = _depth(state, row, side, key, qty, logs)
-            else:
-                status = _other(state, row, code, key, qty, logs)
-            if status > FILLED:
-                break
+        key = read_tick(ticks, row) ^ -(code & 1)
+        logs = row >= log_from or _has_to_log(state, row, exposed)
+        if not logs:
+            bare = row + 1
+            if code < TRADE and _quiet_level(state, code, key, qty):
+                row += 1
+                continue
+        status = _row(state, row, code, key, qty, logs)
+        if status > FILLED:
+            break
         row += 1
+        if status < 0:
+            status = -status
+            break
         if status:
-            if status < 0:
-                status = -status
-                break
             if read_int(state, FILL_ROOM) - read_int(state, FILLS) < read_int(state, ORDERS):
                 status = GROW_FILLS
                 break

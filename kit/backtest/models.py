@@ -41,6 +41,11 @@ def find_model(role: str, given: Any) -> Any:
     return given
 
 
+def of_exchange(given: Any, exchange: str) -> Any:
+    """Return what was given for one exchange, where it was given by exchange; else what was given for all."""
+    return given[exchange] if isinstance(given, Mapping) and exchange in given else given
+
+
 def _build_of_number(role: str, given: Any) -> Any:
     found = _find(role, _SHORT[role])
     names = list(inspect.signature(found).parameters)[:2]
@@ -74,6 +79,6 @@ def _call(role: str, found: Any, arguments: Mapping[str, Any]) -> Any:
         raise InvalidInput(f"{role}: {found.__name__} takes {parameters or 'nothing'}; {error}") from error
 
 
-def describe(model: Any, default: str) -> str:
+def describe(model: Any) -> str:
     """Return how a model is named on the page of a result."""
-    return default if model is None else repr(model) if " at 0x" not in repr(model) else type(model).__name__
+    return type(model).__name__ if " at 0x" in repr(model) else repr(model)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from kit.backtest.config import BacktestConfig, read_config
-from kit.backtest.data import gather
+from kit.backtest.data import MarketData, gather
+from kit.backtest.models import find_model, of_exchange
 from kit.backtest.plan import make_plan
 from kit.backtest.result import Result
 from kit.backtest.session import Session
@@ -47,8 +48,8 @@ def backtest(
     several exchanges); ``None`` assumes 100,000 in quote and as much in base, which the result says.
 
     ``fees`` (``None``: the rules'), ``queue``, ``latency`` (seconds) and ``exchange`` are models of ``kit.simulation``,
-    or their names; ``rules`` trading rules by pair where the data tell none. ``tick_size`` is the clock's, seconds.
-    The same arguments give the same result, byte for byte; ``seed`` changes the client order ids only.
+    their names, or either by exchange; ``rules`` trading rules by pair where the data tell none. ``tick_size`` is the
+    clock's, seconds. The same arguments give the same result, byte for byte; ``seed`` changes client order ids only.
 
     Hooks and ticks see what was known at their local time. Raises ``InvalidInput`` and ``InsufficientBalance`` before
     anything runs, ``BacktestError`` when the strategy throws, with the tick's time and the original as its cause.
@@ -138,23 +139,26 @@ def prepare(config: BacktestConfig) -> Session:
     if config.data is None:
         raise InvalidInput("there are no data: give data=…, a recording, a path, MarketEvents or {exchange: {pair: …}}")
     plan = make_plan(
-        gather(config.data, config.rules),
+        [_with_fees(market, config.fees) for market in gather(config.data, config.rules)],
         start=config.start,
         end=config.end,
         balances=config.balances,
         tick_size=config.tick_size,
         seed=config.seed,
     )
-    models = {
-        "fees": config.fees,
-        "queue": config.queue,
-        "latency": config.latency,
-        "exchange": config.exchange,
-    }
+    models = {"queue": config.queue, "latency": config.latency, "exchange": config.exchange}
     params = dict(config.params)
     if config.trading_pair is not None:
         params["trading_pair"] = config.trading_pair
     return Session(plan, config.strategy, models, params)
+
+
+def _with_fees(market: MarketData, given: Any) -> MarketData:
+    """Return the market with the fees that were asked for in its rule, where a strategy looks for them, too."""
+    fees = find_model("fees", of_exchange(given, market.exchange))
+    if fees is None:
+        return market
+    return replace(market, rule=replace(market.rule, maker_fee=fees.maker, taker_fee=fees.taker))
 
 
 @contextlib.contextmanager

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, NoReturn
 
-from kit.backtest.models import describe, find_model
+from kit.backtest.data import MarketData
+from kit.backtest.models import describe, find_model, of_exchange
 from kit.backtest.moments import moment
 from kit.backtest.plan import Plan, check_affordable, first_price
 from kit.backtest.recorder import AccountRecorder, RecordedOrders
@@ -18,12 +19,11 @@ from kit.connectors.connector import Connector
 from kit.connectors.replay_exchange import ReplayBooks, ReplayExchange, ReplayTime
 from kit.core.clock import SYSTEM_TIME, Clock, ClockMode
 from kit.core.tasks import TaskSupervisor
-from kit.errors import BacktestError, InvalidInput, StrategyError
+from kit.errors import BacktestError, InvalidInput, InvariantBroken, StrategyError
 from kit.simulation.timeline import Timeline
 from kit.simulation.venue import SimulatedVenue
 from kit.strategy.strategy_base import StrategyBase
 from kit.trading_core import TradingCore
-from kit.types.market import TradingRule
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +34,11 @@ SLICE: Final = 0.03
 
 
 class Session:
-    """Runs one plan. ``models`` are ``fees``, ``queue``, ``latency`` and ``exchange``, each maybe ``None``."""
+    """Runs one plan. ``models`` are ``queue``, ``latency`` and ``exchange``, each maybe ``None`` or by exchange."""
 
     def __init__(self, plan: Plan, strategy: Any, models: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
         self._plan = plan
-        self._models = {role: find_model(role, given) for role, given in models.items()}
+        self._models = models
         self._failure: BacktestError | None = None
         self._time = ReplayTime()
         self._timeline = Timeline(on_time=self._time.set)
@@ -47,6 +47,7 @@ class Session:
         self._core = TradingCore(CORE_NAME, clock=clock, time_source=self._time, seed=plan.seed, tables=False)
         self._pairs: list[ReplayedPair] = []
         self._ports: dict[str, RecordedOrders] = {}
+        self._venues: list[SimulatedVenue] = []
         self._connectors = {name: self._connect(name) for name in plan.exchanges}
         self._strategy = self._make_strategy(strategy, parameters)
         self.run = self._begin_record()
@@ -57,7 +58,9 @@ class Session:
     def _connect(self, exchange: str) -> Connector:
         plan, markets = self._plan, self._plan.of(exchange)
         rules = {market.trading_pair: market.rule for market in markets}
-        venue = SimulatedVenue(rules, plan.balances[exchange], timeline=self._timeline, name=exchange, **self._models)
+        models = {role: find_model(role, of_exchange(given, exchange)) for role, given in self._models.items()}
+        venue = SimulatedVenue(rules, plan.balances[exchange], timeline=self._timeline, name=exchange, **models)
+        self._venues.append(venue)
         books = []
         for market in markets:
             pair = ReplayedPair(market.trading_pair, venue.load(market.trading_pair, market.feed))
@@ -133,7 +136,7 @@ class Session:
             markets=[Market(market.exchange, market.trading_pair, market.rule) for market in plan.markets],
             accounts=accounts,
             initial_balances={account: plan.balances[account.connector][account.asset] for account in accounts},
-            assumptions=assumptions(plan, self._models),
+            assumptions=assumptions(plan, self._venues),
             parameters={name: str(value) for name, value in params.items()},
             data_id="; ".join(data_id(market, plan) for market in plan.markets),
             tick_size=plan.tick_size,
@@ -215,6 +218,8 @@ class Session:
         self._failure = self._failure or self._error(f"on {tag.name}", error)
 
     def _child_failed(self, child: Any, error: Exception, timestamp: float) -> NoReturn:  # noqa: ARG002
+        if isinstance(error, InvariantBroken):  # a defect of the kit's own, not the strategy's
+            raise error
         self._failure = self._failure or self._error(f"in {getattr(child, 'name', child)}", error)
         raise self._failure from self._failure.__cause__
 
@@ -239,20 +244,21 @@ class Session:
         return failure
 
 
-def data_id(market: Any, plan: Plan) -> str:
+def data_id(market: MarketData, plan: Plan) -> str:
     """Return what names a market's data: whose, how many events, which span."""
     first, last = market.span
     return f"{market}: {market.source}, {len(market.feed)} events {first}..{last} ns, run {plan.start}..{plan.end} s"
 
 
-def assumptions(plan: Plan, models: Mapping[str, Any]) -> dict[str, str]:
+def assumptions(plan: Plan, venues: Sequence[SimulatedVenue]) -> dict[str, str]:
     """Return what the result rests on, worded for its reader."""
+    engines = {venue.name: next(iter(venue.engines.values())) for venue in venues}
     told = {
         "data": "; ".join(f"{market} from {market.source}, {len(market.feed):,} events" for market in plan.markets),
-        "queue": describe(models.get("queue"), "LogProb2()"),
-        "latency": describe(models.get("latency"), "the venue's default"),
-        "exchange": describe(models.get("exchange"), "PartialFill()"),
-        "fees": describe(models.get("fees"), fees_of([market.rule for market in plan.markets])),
+        "queue": by_exchange({name: describe(engine.queue) for name, engine in engines.items()}),
+        "latency": by_exchange({venue.name: describe(venue.latency) for venue in venues}),
+        "exchange": by_exchange({name: describe(engine.exchange) for name, engine in engines.items()}),
+        "fees": "; ".join(fees_of(market) for market in plan.markets),
         "clock": f"ticks of {plan.tick_size:g} s; nothing is seen before its local time",
     }
     if candles := {market.assumption for market in plan.markets if market.assumption}:
@@ -271,8 +277,13 @@ def assumptions(plan: Plan, models: Mapping[str, Any]) -> dict[str, str]:
     return told
 
 
-def fees_of(rules: list[TradingRule]) -> str:
-    """Return the rules' own fees in words."""
-    return "; ".join(
-        f"{rule.trading_pair} maker {rule.maker_fee * 100:f} %, taker {rule.taker_fee * 100:f} %" for rule in rules
-    )
+def fees_of(market: MarketData) -> str:
+    """Return what a pair costs, in words."""
+    return f"{market}: maker {market.rule.maker_fee * 100:f} %, taker {market.rule.taker_fee * 100:f} %"
+
+
+def by_exchange(told: Mapping[str, str]) -> str:
+    """Return what holds for every exchange once, what differs by name."""
+    if len(set(told.values())) == 1:
+        return next(iter(told.values()))
+    return "; ".join(f"{name}: {text}" for name, text in told.items())

@@ -160,11 +160,21 @@ class TradingCore:
         credentials: Credentials | None = None,
         name: str | None = None,
         timeout: float = 30.0,
+        balances: Mapping[str, object] | None = None,
+        latency: Any = None,
+        queue: Any = None,
+        exchange: Any = None,
+        fees: Any = None,
     ) -> Connector:
-        """Connect to an exchange and return once books, rules and, in live mode, the account are ready.
+        """Connect to an exchange and return once books, rules and, where the mode trades, the account are ready.
 
-        ``exchange_id`` is ccxt's; ``mode`` "data" streams public data only, "live" trades. Asking again with the same
-        configuration hands back the running connector. Raises ``UnknownExchange``, ``UnknownPair``,
+        ``exchange_id`` is ccxt's; ``mode`` "data" streams public data only, "live" trades, "paper" trades the live
+        market with an account that exists only here. Asking again with the same configuration hands back the running
+        connector, a paper account with its money and orders. Paper alone takes ``balances``, amounts by asset
+        (default: 10,000 of each pair's quote asset and nothing else), and the models of ``kit.simulation``: ``latency``
+        (seconds for each way, or a model; default 50 ms), ``queue`` (``LogProb2()``), ``exchange`` (``PartialFill()``),
+        ``fees`` (those of the trading rules). The connector's status names them. Raises ``InvalidInput`` for balances
+        that are no amounts or of assets that the exchange does not trade, ``UnknownExchange``, ``UnknownPair``,
         ``MissingCredentials`` or, after ``timeout`` seconds, ``NotReady`` with what is missing. A refused key does not
         raise: market data goes on, ``trading_refused`` says why, and orders raise ``AuthenticationFailed``.
         """
@@ -177,6 +187,7 @@ class TradingCore:
                 credentials=credentials,
                 name=name,
                 timeout=timeout,
+                paper={"balances": balances, "latency": latency, "queue": queue, "exchange": exchange, "fees": fees},
             )
         )
 

@@ -8,7 +8,7 @@ import pytest
 import kit
 from kit.connectors import connector_manager
 from kit.connectors.client_order_ids import ClientOrderIds
-from kit.errors import AuthenticationFailed, InvalidInput, MissingCredentials, NotReady, NotSupported
+from kit.errors import AuthenticationFailed, InvalidInput, MissingCredentials, NotReady
 from kit.trading_core import MAX_STRATEGY_ERRORS, TradingCore
 from kit.types.orders import OrderState, OrderUpdate
 from tests.support.fake_venue import PAIR, FakeVenue
@@ -110,7 +110,14 @@ async def test_another_configuration_replaces_the_connector_and_says_so(core, ve
     ("options", "error", "words"),
     [
         ({"mode": "sandbox"}, InvalidInput, "'data', 'paper', 'live'"),
-        ({"mode": "paper"}, NotSupported, "not built yet"),
+        ({"mode": "live", "balances": {"USDT": 1}}, InvalidInput, "balances belong to mode 'paper'"),
+        ({"mode": "paper", "balances": {"USDT": -1}}, InvalidInput, "balance of USDT is -1"),
+        ({"mode": "paper", "balances": {"USDT": "many"}}, InvalidInput, "'many', which is no number"),
+        ({"mode": "paper", "balances": {"USDT": float("nan")}}, InvalidInput, "balance of USDT is nan"),
+        ({"mode": "paper", "balances": {"DOGE": 1}}, InvalidInput, "'DOGE', which binance on paper does not trade"),
+        ({"mode": "paper", "latency": "slow"}, InvalidInput, "latency is 'slow'"),
+        ({"mode": "paper", "latency": -1}, InvalidInput, "between 0 and"),
+        ({"mode": "paper", "queue": dict}, InvalidInput, "queue is <class 'dict'>"),
         ({"mode": "live"}, MissingCredentials, "credentials="),
         ({"endpoint": 7}, InvalidInput, "endpoint is 7"),
         ({"trading_pairs": PAIR}, InvalidInput, "give a list"),

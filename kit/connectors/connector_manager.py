@@ -7,16 +7,18 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 from kit.connectors.ccxt_exchange import CcxtExchange
 from kit.connectors.client_order_ids import ClientOrderIds
 from kit.connectors.connector import Connector, Mode
 from kit.connectors.pairs import normalize_pair
+from kit.connectors.paper_exchange import PaperExchange
+from kit.connectors.paper_settings import PaperSettings
 from kit.core.affinity import LoopAffinity
 from kit.core.clock import SYSTEM_TIME, TimeSource
 from kit.core.tasks import TaskSupervisor
-from kit.errors import InvalidInput, MissingCredentials, NotReady, NotSupported
+from kit.errors import InvalidInput, MissingCredentials, NotReady, TryAgain
 from kit.market.order_book import OrderBook
 from kit.types.ports import Credentials, Endpoint
 
@@ -33,18 +35,26 @@ class ConnectorConfig:
     mode: Mode
     url: str | None
     credentials: Credentials | None
+    paper: PaperSettings | None = None
 
 
 def configure(
-    exchange_id: str, mode: Mode, endpoint: Endpoint | None, credentials: Credentials | None
+    exchange_id: str,
+    mode: Mode,
+    endpoint: Endpoint | None,
+    credentials: Credentials | None,
+    paper: Mapping[str, Any] | None = None,
 ) -> ConnectorConfig:
-    """Check a request for a connector; raises ``InvalidInput``, ``NotSupported`` or ``MissingCredentials``."""
+    """Check a request for a connector; raises ``InvalidInput`` or ``MissingCredentials``.
+
+    ``paper`` is what only a paper account takes, ``None`` where it was not given.
+    """
     if mode not in MODES:
         raise InvalidInput(f"mode is {mode!r}; it must be one of {', '.join(map(repr, MODES))}")
-    if mode == "paper":
-        raise NotSupported(
-            "mode 'paper' is not built yet; to trade without risk use mode='live' with "
-            "endpoint=await kit.Testnet.start()"
+    given = {name: value for name, value in (paper or {}).items() if value is not None}
+    if given and mode != "paper":
+        raise InvalidInput(
+            f"{', '.join(given)} belong to mode 'paper', but mode is {mode!r}; drop them or ask for paper"
         )
     if endpoint is not None and not isinstance(endpoint, Endpoint):
         raise InvalidInput(f"endpoint is {endpoint!r}; give a started testnet, or any object with url and credentials")
@@ -56,7 +66,11 @@ def configure(
             f"without them ask for mode='data'"
         )
     return ConnectorConfig(
-        exchange_id, mode, endpoint.url if endpoint else None, credentials if mode == "live" else None
+        exchange_id,
+        mode,
+        endpoint.url if endpoint else None,
+        credentials if mode == "live" else None,
+        PaperSettings.checked(**given) if mode == "paper" else None,
     )
 
 
@@ -101,6 +115,7 @@ class ConnectorManager:
         credentials: Credentials | None = None,
         name: str | None = None,
         timeout: float = 30.0,
+        paper: Mapping[str, Any] | None = None,
     ) -> Connector:
         """Return a ready connector: the one that runs under this name if it is the same, else a new one.
 
@@ -110,14 +125,14 @@ class ConnectorManager:
         """
         pairs = _checked_pairs(trading_pairs)
         name = name or exchange_id
-        config = configure(exchange_id, mode, endpoint, credentials)
+        config = configure(exchange_id, mode, endpoint, credentials, paper)
         existing = self._connectors.get(name)
         if existing is not None and self._configs[name] == config:
             await self._set_pairs(existing, pairs)
             await existing.retry_trading()
             await existing.wait_ready(timeout)
             return existing
-        connector = self._build(name, config, pairs, endpoint)
+        connector = await self._build(name, config, pairs, endpoint)
         if existing is not None:
             await self._make_way(name, existing)
         self._connectors[name], self._configs[name] = connector, config
@@ -146,16 +161,21 @@ class ConnectorManager:
             )
         await self.remove_connector(name)
 
-    def _build(self, name: str, config: ConnectorConfig, pairs: Sequence[str], endpoint: Endpoint | None) -> Connector:
-        trading = config.mode == "live"
-        exchange = CcxtExchange(
+    async def _build(
+        self, name: str, config: ConnectorConfig, pairs: Sequence[str], endpoint: Endpoint | None
+    ) -> Connector:
+        market = CcxtExchange(
             config.exchange_id,
             self._supervisor,
             credentials=config.credentials,
             endpoint=endpoint,
             time_source=self._time_source,
-            trading=trading,
+            trading=config.mode == "live",
         )
+        exchange: CcxtExchange | PaperExchange = market
+        if config.paper is not None:
+            exchange = await self._on_paper(market, config.paper, config.exchange_id)
+        trading = config.mode != "data"
         return Connector(
             name,
             exchange,
@@ -168,6 +188,17 @@ class ConnectorManager:
             time_source=self._time_source,
             affinity=self._affinity,
         )
+
+    async def _on_paper(self, market: CcxtExchange, settings: PaperSettings, exchange_id: str) -> PaperExchange:
+        paper = PaperExchange(market, settings, name=f"{exchange_id} on paper", time_source=self._time_source)
+        try:
+            await paper.prepare()
+        except TryAgain as error:  # the connector's own start tries again, and says in time what is missing
+            logger.warning("%s: the assets of the balances could not be checked: %s", exchange_id, error)
+        except BaseException:
+            await paper.close()
+            raise
+        return paper
 
     @staticmethod
     async def _set_pairs(connector: Connector, pairs: Sequence[str]) -> None:

@@ -85,6 +85,11 @@ class Ledger:
         """Return both, as an exchange reports them."""
         return Balance(self._totals.get(asset, ZERO), self.available(asset))
 
+    def deposit(self, asset: str, amount: Decimal) -> None:
+        """Add an amount to what the account began with."""
+        for amounts in (self._initial, self._totals):
+            amounts[asset] = EXACT.add(amounts.get(asset, ZERO), amount)
+
     def hold(self, order_id: int, asset: str, amount: Decimal) -> None:
         """Set ``amount`` aside for an order. Raises ``InsufficientBalance``, with nothing held."""
         if amount > self.available(asset):

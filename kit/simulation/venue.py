@@ -24,6 +24,7 @@ from kit.types.market import TradingRule
 from kit.types.orders import (
     AccountMessage,
     Balance,
+    BalanceUpdate,
     CancelFailed,
     CancelRequest,
     OrderRequest,
@@ -113,6 +114,19 @@ class SimulatedVenue:
     def set_known(self, trading_pair: str, known: bool) -> None:
         """Say whether the book of a pair is known; while it is not, orders are refused and nothing fills."""
         self._pits[trading_pair].known = known
+
+    def deposit(self, balances: Mapping[str, object]) -> None:
+        """Add to the account's money, and tell of it at once. Raises ``InvalidInput`` for amounts that are none."""
+        messages: list[AccountMessage] = []
+        for asset, amount in checked_balances(balances).items():
+            self.ledger.deposit(asset, amount)
+            messages.append(BalanceUpdate(asset, self.ledger.balance(asset), self.timeline.now / SECOND))
+        self._hear(messages)
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether orders rest, so that the market may fill them."""
+        return any(pit.busy for pit in self._pits.values())
 
     def advance(self, local_ns: int) -> None:
         """Move local time on to ``local_ns`` (ns since the epoch); see ``Timeline.advance``."""

@@ -1,0 +1,64 @@
+"""What a paper account is asked to be: its money and the models of its exchange; checked before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from kit.errors import InvalidInput
+from kit.simulation.ledger import checked_balances
+from kit.types.market import TradingRule
+
+DEFAULT_BALANCE: Final = Decimal(10_000)
+"""What a paper account begins with of each pair's quote asset when no balances are given; it has no base asset then."""
+
+_METHODS: Final = {
+    "latency": ("entry", "ConstantLatency(0.05, 0.05) of kit.simulation.latency, or seconds for each way"),
+    "queue": ("exponent", "LogProb2() of kit.simulation.queue_models"),
+    "exchange": ("partial", "PartialFill() of kit.simulation.exchange_models"),
+    "fees": ("maker", "Fees(maker, taker) of kit.simulation.fees"),
+}
+
+
+@dataclass(frozen=True)
+class PaperSettings:
+    """Starting balances (``None``: the default) and models (``None``: the simulated venue's defaults)."""
+
+    balances: tuple[tuple[str, Decimal], ...] | None = None
+    latency: Any = None
+    queue: Any = None
+    exchange: Any = None
+    fees: Any = None
+
+    @classmethod
+    def checked(cls, balances: Mapping[str, object] | None = None, **models: Any) -> PaperSettings:
+        """Check what a user gave. Raises ``InvalidInput`` for amounts that are none and things that are no models."""
+        latency = models.get("latency")
+        if isinstance(latency, int | float) and not isinstance(latency, bool):
+            from kit.simulation.latency import ConstantLatency
+
+            models["latency"] = ConstantLatency(float(latency), float(latency))
+        for name, model in models.items():
+            method, example = _METHODS[name]
+            if model is not None and (isinstance(model, type) or not hasattr(model, method)):
+                raise InvalidInput(f"{name} is {model!r}; give for example {example}")
+        money = None if balances is None else tuple(sorted(checked_balances(balances).items()))
+        return cls(money, **models)
+
+    def starting(self, trading_pairs: Iterable[str]) -> dict[str, Decimal]:
+        """Return the starting balances for an account that trades these pairs."""
+        if self.balances is not None:
+            return dict(self.balances)
+        return {pair.partition("/")[2].partition(":")[0]: DEFAULT_BALANCE for pair in trading_pairs}
+
+    def check_assets(self, exchange: str, rules: Mapping[str, TradingRule]) -> None:
+        """Raise ``InvalidInput`` for an asset that the exchange does not trade."""
+        known = {asset for rule in rules.values() for asset in (rule.base_asset, rule.quote_asset)}
+        for asset, _ in self.balances or ():
+            if asset not in known:
+                raise InvalidInput(
+                    f"balances names {asset!r}, which {exchange} does not trade; it trades "
+                    f"{', '.join(sorted(known)[:12])}{' and others' if len(known) > 12 else ''}"
+                )

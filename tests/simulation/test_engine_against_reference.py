@@ -1,0 +1,211 @@
+"""Random markets and orders: the engine gives the fills, queues and views of the plain reference with two books."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kit.simulation.engine import FillKind, MatchingEngine, Outcome
+from kit.simulation.exchange_models import NoPartialFill, PartialFill, SelfTradePrevention
+from kit.simulation.feed import FeedColumns
+from kit.simulation.queue_models import (
+    LogProb,
+    LogProb2,
+    PowerProb,
+    PowerProb2,
+    PowerProb3,
+    QueueModel,
+    RiskAverse,
+)
+from kit.storage.events import EventKind, MarketEvents
+from kit.types.market import TradeType
+from kit.types.orders import OrderType, TimeInForce
+from tests.simulation.reference_exchange import ASK, BID, Book, Exchange
+
+MODELS: list[QueueModel] = [RiskAverse(), PowerProb(3.0), LogProb(), PowerProb2(2.0), LogProb2(), PowerProb3(1.5)]
+KINDS = {"depth": EventKind.DEPTH, "trade": EventKind.TRADE, "snapshot": EventKind.SNAPSHOT}
+KINDS |= {"clear": EventKind.CLEAR, "gap": EventKind.GAP}
+TYPES = {"limit": OrderType.LIMIT, "post_only": OrderType.LIMIT_MAKER, "market": OrderType.MARKET}
+PREVENTIONS = dict(zip(("none", "taker", "maker", "both"), SelfTradePrevention, strict=True))
+LOT = 0.5
+
+
+@dataclass(frozen=True)
+class Row:
+    kind: str
+    side: int
+    tick: int
+    qty: float
+    wait: int
+    delay: int
+
+
+@st.composite
+def markets(draw: Any) -> list[Row]:
+    # A narrow range makes for queues and crossings, a wide one for levels outside of the small window.
+    width = draw(st.sampled_from([4, 12, 400]))
+    middle = draw(st.sampled_from([500, 5000]))
+    kinds = st.sampled_from(["depth"] * 12 + ["trade"] * 5 + ["snapshot", "clear", "gap"])
+    rows = []
+    for _ in range(draw(st.integers(1, 60))):
+        kind = draw(kinds)
+        side = draw(st.sampled_from([BID, ASK] if kind != "gap" else [-1]))
+        if kind == "clear" and draw(st.booleans()):
+            side = -1
+        lean = -1 if side == BID else 1
+        tick = middle + lean * draw(st.integers(-width // 4, width))
+        qty = draw(st.integers(0 if kind == "depth" else 1, 8)) * LOT / draw(st.sampled_from([1, 1, 4]))
+        qty = 0.0 if qty < LOT / 2 else qty
+        if kind == "trade":
+            qty = qty or LOT
+        rows.append(Row(kind, side, tick, qty, draw(st.integers(0, 3)), draw(st.integers(0, 12))))
+    return rows
+
+
+@st.composite
+def actions(draw: Any) -> list[tuple[Any, ...]]:
+    listed: list[tuple[Any, ...]] = []
+    for number in range(draw(st.integers(1, 14))):
+        wait = draw(st.integers(0, 15))
+        what = draw(st.sampled_from(["submit"] * 5 + ["cancel", "look", "look", "step"]))
+        if what == "submit":
+            side = draw(st.sampled_from([BID, ASK]))
+            tick = draw(st.integers(-8, 8))
+            kind = draw(st.sampled_from(["limit"] * 5 + ["post_only", "market"]))
+            force = draw(st.sampled_from(["GTC"] * 4 + ["IOC", "FOK"]))
+            listed.append((wait, what, number + 1, side, tick, draw(st.integers(1, 12)), kind, force))
+        else:
+            listed.append((wait, what, draw(st.integers(1, 14))))
+    return listed
+
+
+def feed_of(rows: list[Row]) -> FeedColumns:
+    now, table = 1000, []
+    for row in rows:
+        now += row.wait
+        side = 0 if row.side < 0 else (1 if row.side == BID else -1)
+        if row.kind == "trade":
+            side = -side  # the taker's
+        price = 0.0 if row.kind in ("gap", "clear") else row.tick / 10
+        table.append((now, now + row.delay, KINDS[row.kind], side, price, row.qty, 0, 0))
+    return FeedColumns.from_events(MarketEvents.from_rows("x", "A/B", table), "0.1", str(LOT))
+
+
+class Both:
+    """The engine and the reference, moved together."""
+
+    def __init__(self, rows: list[Row], model: QueueModel, partial: bool, prevention: str, floor: int) -> None:
+        self.rows, self.feed = rows, feed_of(rows)
+        exchange = PartialFill(PREVENTIONS[prevention]) if partial else NoPartialFill()
+        self.engine = MatchingEngine(
+            tick_size="0.1", lot_size=str(LOT), queue=model, exchange=exchange, window=64, response_floor_ns=floor
+        )
+        self.engine.load(self.feed)
+        name = type(model).__name__
+        self.exchange = Exchange(name, model.exponent, partial, prevention if partial else "none", LOT)
+        self.view = Book()
+        self.applied = self.seen = 0
+        self.fills: list[Any] = []
+
+    def move(self, row: int) -> None:
+        while self.applied < row:
+            r = self.rows[self.applied]
+            self.exchange.row(int(self.feed.exch_ts[self.applied]), r.kind, r.side, r.tick, r.qty)
+            self.applied += 1
+
+    def advance(self, exch_ns: int, look_ns: int | None = None) -> None:
+        while self.engine.advance(exch_ns, look_ns):
+            self.take()
+            assert not self.engine.waiting_fills
+        self.move(int((self.feed.exch_ts <= exch_ns).sum()))
+
+    def look(self, local_ns: int) -> None:
+        self.engine.look(local_ns)
+        self.take()
+        self.move_view(local_ns)
+
+    def step(self, local_ns: int) -> None:
+        while self.engine.step(local_ns):
+            self.take()
+        self.move(int((self.feed.exch_ts <= local_ns - self.engine.response_floor_ns).sum()))
+        self.move_view(local_ns)
+
+    def move_view(self, local_ns: int) -> None:
+        seen = int((self.feed.local_ts <= local_ns).sum())
+        self.move(seen)
+        while self.seen < seen:
+            row = self.rows[self.seen]
+            if row.kind in ("clear", "gap"):
+                for side in (BID, ASK) if row.side < 0 else (row.side,):
+                    self.view.clear(side)
+            elif row.kind != "trade":
+                self.view.set(row.side, row.tick, row.qty)
+            self.seen += 1
+
+    def take(self) -> None:
+        self.fills += self.engine.take_fills()
+
+    def check(self) -> None:
+        got = [(f.order_id, f.exch_ns, f.tick, f.lots, FillKind(f.kind).name.lower(), f.leaves) for f in self.fills]
+        assert got == self.exchange.fills
+        assert self.engine.resting == len(self.exchange.orders)
+        for order in self.exchange.orders:
+            assert self.engine.leaves(order.id) == order.lots
+            assert self.engine.queue_front(order.id) == pytest.approx(order.front, abs=1e-9)
+        for side, mine in ((BID, self.engine.bids), (ASK, self.engine.asks)):
+            shown = self.view.shown(side)
+            ticks, amounts = mine.ticks()
+            assert list(zip(ticks.tolist(), amounts.tolist(), strict=True)) == shown
+            assert mine.best == ((shown[0][0] / 10, shown[0][1]) if shown else None)
+            assert mine.first(3) == [(tick / 10, amount) for tick, amount in shown[:3]]
+            assert mine.best_tick == (shown[0][0] if shown else None)
+            for tick, amount in shown:
+                assert mine.amount_at(tick) == amount
+
+
+def play(both: Both, listed: list[tuple[Any, ...]]) -> None:
+    middle = 500 if both.rows[0].tick < 3000 else 5000
+    now, view = 1000, 0
+    for wait, what, *rest in listed:
+        now += wait
+        if what == "submit":
+            number, side, offset, lots, kind, force = rest
+            both.advance(now)
+            sell = TradeType.SELL if side == ASK else TradeType.BUY
+            got = both.engine.submit(
+                number, sell, middle + offset, lots, TYPES[kind], TimeInForce(force), now_ns=now
+            )
+            both.take()
+            told = both.exchange.submit(now, number, side, middle + offset, lots, kind, force)
+            assert got.outcome == Outcome[told.upper()]
+        elif what == "cancel":
+            both.advance(now)
+            assert both.engine.cancel(rest[0]) == both.exchange.cancel(rest[0])
+        elif what == "look":
+            # The view may trail the exchange by any time.
+            view = max(view, now - rest[0])
+            both.look(view)
+        else:
+            view = max(view, now)
+            both.step(view)
+        now = max(now, view)
+        both.check()
+    both.step(10_000)
+    both.check()
+    assert both.engine.exhausted
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    markets(),
+    actions(),
+    st.sampled_from(MODELS),
+    st.sampled_from(["none", "taker", "maker", "both", "whole"]),
+)
+def test_the_engine_is_the_reference(rows: list[Row], listed: list[Any], model: QueueModel, exchange: str) -> None:
+    both = Both(rows, model, exchange != "whole", exchange if exchange != "whole" else "none", 0)
+    play(both, listed)

@@ -212,7 +212,7 @@ class CcxtExchange:
     async def fetch_public_trades(
         self, trading_pair: str, since: int, from_id: str | None = None
     ) -> Sequence[PublicTrade]:
-        """Fetch a page of public trades, oldest first: from a trade on where that can be asked, or from ``since``, ms."""
+        """Fetch a page of public trades, oldest first: from a trade on where that can be asked, or ``since`` (ms)."""
         return await self._questions.public_trades(trading_pair, since, from_id)
 
     async def fetch_server_time(self) -> float:

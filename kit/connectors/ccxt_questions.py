@@ -70,7 +70,7 @@ class MarketQuestions:
         return [row for row in page if None not in row[:6]]
 
     async def public_trades(self, pair: str, since: int, from_id: str | None = None) -> list[PublicTrade]:
-        """Fetch a page of public trades, oldest first: from a trade on where that can be asked, or from ``since``, ms."""
+        """Fetch a page of public trades, oldest first: from a trade on where that can be asked, or ``since`` (ms)."""
         session, data = self._session, await self._session.load()
         session.market(pair)
         if not data.has.get("fetchTrades"):

@@ -22,7 +22,7 @@ _NPY_MAGIC = b"\x93NUMPY"
 
 def form_of(path: Path) -> str:
     """Return the form of a file or folder. Raises ``BadFile`` for one of none of them."""
-    if path.is_dir():
+    if path.is_dir() or _begins(path, b"PAR1"):
         return RECORDING
     if not path.is_file():
         raise InvalidInput(f"there is no {str(path)!r}: check the path")
@@ -41,12 +41,17 @@ def form_of(path: Path) -> str:
     )
 
 
-def _is_arrays(path: Path) -> bool:
+def _begins(path: Path, magic: bytes) -> bool:
+    if not path.is_file():
+        return False
     with path.open("rb") as file:
-        magic = file.read(6)
-    if magic == _NPY_MAGIC:
+        return file.read(len(magic)) == magic
+
+
+def _is_arrays(path: Path) -> bool:
+    if _begins(path, _NPY_MAGIC):
         return True
-    if not magic.startswith(b"PK"):
+    if not _begins(path, b"PK"):
         return False
     try:
         with zipfile.ZipFile(path) as archive:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Callable, Sequence
 from os import PathLike
@@ -20,8 +19,9 @@ from kit.storage.importers.columns import merged
 from kit.storage.importers.hftbacktest import import_hftbacktest
 from kit.storage.importers.raw import import_raw
 from kit.storage.importers.tardis import import_tardis
+from kit.storage.recordings import Recording, open_recording
 
-Source: TypeAlias = MarketEvents | str | PathLike[str]
+Source: TypeAlias = MarketEvents | Recording | str | PathLike[str]
 
 
 def load_events(
@@ -35,10 +35,11 @@ def load_events(
     correct_clock: bool = True,
     **options: Any,
 ) -> MarketEvents:
-    """Return the events of one pair from a file, a folder, events, or a list of these.
+    """Return the events of one pair from a file, a recording or its folder, events, or a list of these.
 
     Forms, guessed unless ``form`` names one: ``"raw"`` (recorded raw streams), ``"binance_csv"`` (data.binance.vision;
-    csv, zip), ``"tardis"``, ``"hftbacktest"`` (npz, npy) and ``"recording"`` (a folder written by ``core.record``).
+    csv, zip), ``"tardis"``, ``"hftbacktest"`` (npz, npy) and ``"recording"`` (a folder written by ``core.record``, or
+    one of its files).
     Files of one form belong together and come in the order of their time; what comes from different forms is merged by
     local time, which must make sense: give one clock's recordings. ``options`` go to the importer of the files, see
     ``kit.storage.importers``.
@@ -54,19 +55,20 @@ def load_events(
     """
     if form is not None and form not in forms.FORMS:
         raise InvalidInput(f"form is {form!r}; it must be one of {', '.join(forms.FORMS)}")
-    sources = [source] if isinstance(source, (MarketEvents, str, PathLike)) else list(source)
+    sources = [source] if isinstance(source, (MarketEvents, Recording, str, PathLike)) else list(source)
     if not sources:
         raise InvalidInput("no source of events given: name a file, a folder, or pass MarketEvents")
-    ready = [one for one in sources if isinstance(one, MarketEvents)]
+    parts = [one for one in sources if isinstance(one, MarketEvents)]
+    recordings = [one for one in sources if isinstance(one, Recording)]
     by_form: dict[str, list[Path]] = {}
     for one in sources:
-        if not isinstance(one, MarketEvents):
+        if isinstance(one, (str, PathLike)):
             path = Path(one).expanduser()
             by_form.setdefault(form or forms.form_of(path), []).append(path)
-    parts = list(ready)
-    for found, paths in by_form.items():
-        events = _load(found, paths, trading_pair, exchange, options)
-        parts.append(corrected(events) if correct_clock and found != forms.RECORDING else events)
+    recordings += [open_recording(path) for path in by_form.pop(forms.RECORDING, [])]
+    read = [_recorded(one, trading_pair, exchange, (start, end)) for one in recordings]
+    read += [_load(found, paths, trading_pair, exchange, options) for found, paths in by_form.items()]
+    parts += map(corrected, read) if correct_clock else read
     for part in parts:
         _check(part, trading_pair)
     events = merged(parts)
@@ -80,8 +82,6 @@ def load_events(
 def _load(
     form: str, paths: list[Path], trading_pair: str | None, exchange: str | None, options: dict[str, Any]
 ) -> MarketEvents:
-    if form == forms.RECORDING:
-        return merged(_recorded(path, trading_pair, exchange) for path in paths)
     if trading_pair is None:
         raise InvalidInput(f"{paths[0].name} does not tell its pair; pass trading_pair='BTC/USDT' or whatever it is")
     importers: dict[str, Callable[..., MarketEvents]] = {
@@ -94,8 +94,9 @@ def _load(
     return importers[form](paths, trading_pair=trading_pair, exchange=name, **options)
 
 
-def _recorded(folder: Path, trading_pair: str | None, exchange: str | None) -> MarketEvents:
-    recording = importlib.import_module("kit.storage.recordings").open_recording(folder)
+def _recorded(
+    recording: Recording, trading_pair: str | None, exchange: str | None, span: tuple[float | None, float | None]
+) -> MarketEvents:
     markets = [
         (name, pair)
         for name, pair in recording.markets
@@ -103,10 +104,11 @@ def _recorded(folder: Path, trading_pair: str | None, exchange: str | None) -> M
     ]
     if len(markets) != 1:
         held = ", ".join(f"{pair} of {name}" for name, pair in recording.markets)
-        raise InvalidInput(f"{folder.name} holds {held or 'nothing'}; name one market by trading_pair= and exchange=")
+        raise InvalidInput(
+            f"{recording.path.name} holds {held or 'nothing'}; name one market by trading_pair= and exchange="
+        )
     name, pair = markets[0]
-    events: MarketEvents = recording.events(pair, exchange=name)
-    return events
+    return recording.events(pair, exchange=name, start=span[0], end=span[1])
 
 
 def _check(events: MarketEvents, trading_pair: str | None) -> None:

@@ -7,6 +7,8 @@ from kit.errors import InvalidInput
 from kit.storage.events import MarketEvents
 from kit.storage.exporters import to_hftbacktest
 from kit.storage.importers import BadFile, load_events
+from kit.storage.recording_writer import RecordingWriter
+from kit.storage.recordings import open_recording
 from tests.storage.importers import test_csv, test_raw
 
 PAIR = {"trading_pair": "AAA/BBB"}
@@ -67,6 +69,24 @@ def test_the_clock_is_corrected_unless_told_otherwise(tmp_path):
 def test_options_reach_the_importer(tmp_path):
     path = test_raw.write(tmp_path / "a.raw", [test_raw.depth(6, 6)])
     assert len(load_events(path, need_snapshot=False, **PAIR)) == 2
+
+
+def test_recordings(tmp_path):
+    with RecordingWriter(tmp_path) as writer:
+        writer.append(events(1, 5))
+    for source in (tmp_path, open_recording(tmp_path), next(tmp_path.rglob("*.parquet"))):
+        assert len(load_events(source)) == 5
+        assert len(load_events(source, start=2, end=4, trading_pair="AAA-BBB")) == 2
+    assert len(load_events([tmp_path, events(9, 1)])) == 6
+    with pytest.raises(InvalidInput, match="holds AAA/BBB of binance; name one market"):
+        load_events(tmp_path, trading_pair="CCC/DDD")
+    with RecordingWriter(tmp_path) as writer:
+        writer.append(events(1, 5, pair="CCC/DDD"))
+    with pytest.raises(InvalidInput, match="name one market"):
+        load_events(tmp_path)
+    assert load_events(tmp_path, **PAIR).trading_pair == "AAA/BBB"
+    with pytest.raises(InvalidInput, match="no events of AAA/BBB are left"):
+        load_events(tmp_path, start=900, **PAIR)
 
 
 def test_sources_that_hold_no_events(tmp_path):

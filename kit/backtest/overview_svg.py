@@ -94,9 +94,10 @@ def _strip(strip: Strip, times: Floats, top: float) -> str:
         if points
     )
     step = max(1, -(-len(strip.fills) // MOST_FILLS))
+    radius = 1.7 if len(strip.fills) > 50 else 3
     marks = "".join(
         f'<circle cx="{across(fill.record.event.timestamp):.1f}" cy="{down(float(fill.record.event.price)):.1f}" '
-        f'r="1.7" opacity=".8" fill="{GREEN if fill.sign > 0 else RED}"/>'
+        f'r="{radius}" opacity=".8" fill="{GREEN if fill.sign > 0 else RED}"/>'
         for fill in strip.fills[::step]
     )
     edge = (

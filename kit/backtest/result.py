@@ -143,7 +143,7 @@ class Result:
         if any(math.isnan(record.mid) for record in self.run.fills):
             found.append(
                 f"Mid prices at fills are those of the tick before, up to {self.run.tick_size:g} s old: how gains "
-                "divide into spread captured and later moves is approximate; markouts and the return are exact."
+                "divide into spread captured and later moves is approximate; return and markouts do not need them."
             )
         if pnl.unexplained:
             found.append(f"Balances changed by {pnl.unexplained:f} {self.run.quote_asset} that no fill accounts for.")

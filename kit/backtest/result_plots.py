@@ -169,7 +169,7 @@ def _fills(figure: go.Figure, analysis: Analysis, market: int) -> str:
             hovertemplate="%{text}",
             name=name,
             mode="markers",
-            marker={"symbol": symbol, "size": 6, "color": color, "opacity": 0.75},
+            marker={"symbol": symbol, "size": 6 if len(drawn) > 200 else 10, "color": color, "opacity": 0.75},
             row=1,
             col=1,
         )

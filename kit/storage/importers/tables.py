@@ -23,7 +23,13 @@ Table: TypeAlias = dict[str, NDArray[Any]]
 
 _ZIP_MAGIC = b"PK\x03\x04"
 _DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, UnicodeDecodeError)
-TYPES: Mapping[str, Any] = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "text": pa.string()}
+TYPES: Mapping[str, Any] = {
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "bool": pa.bool_(),
+    "text": pa.string(),
+    "word": pa.dictionary(pa.int32(), pa.string()),
+}
 
 
 def first_fields(path: Path) -> list[str]:
@@ -42,9 +48,10 @@ def is_header(fields: Sequence[str]) -> bool:
 
 
 def read_table(path: Path, columns: Mapping[str, str], names: Sequence[str] | None = None) -> Table:
-    """Read the ``columns`` (type by name: int, float, bool, text) of a file as arrays; missing values become 0 or "".
+    """Read ``columns`` (type by name) of a file as arrays; missing values become 0, nan or "".
 
-    ``names`` are those of all its columns, for a file without a header. Raises ``BadFile`` naming the file and, where
+    Types are int, float, bool, text, and word for text of few different values. ``names`` are those of all the file's
+    columns, where it has no header. Raises ``BadFile`` naming the file and, where
     it is known, the row.
     """
     convert = pacsv.ConvertOptions(
@@ -69,11 +76,17 @@ def read_table(path: Path, columns: Mapping[str, str], names: Sequence[str] | No
     return {name: _array(table[name], kind) for name, kind in columns.items()}
 
 
-_DTYPES = {"int": "int64", "float": "float64", "bool": "bool", "text": "object"}
+_DTYPES = {"int": "int64", "float": "float64", "bool": "bool", "text": "object", "word": "object"}
 _FILL: Mapping[str, Any] = {"int": 0, "float": float("nan"), "bool": False, "text": ""}
 
 
 def _array(column: Any, kind: str) -> NDArray[Any]:
+    if kind == "word":
+        whole = column.unify_dictionaries().combine_chunks()
+        if isinstance(whole, pa.ChunkedArray):  # of a table without rows
+            return np.empty(0, dtype=object)
+        words = np.array([*whole.dictionary.to_pylist(), ""], dtype=object)
+        return cast("NDArray[Any]", words[whole.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)])
     return cast("NDArray[Any]", column.fill_null(_FILL[kind]).to_numpy().astype(_DTYPES[kind]))
 
 

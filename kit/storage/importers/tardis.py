@@ -20,11 +20,11 @@ from kit.storage.importers.stamps import nanoseconds
 from kit.storage.importers.tables import Table, first_fields, read_table
 
 _COMMON: Final = {
-    "exchange": "text",
-    "symbol": "text",
+    "exchange": "word",
+    "symbol": "word",
     "timestamp": "int",
     "local_timestamp": "int",
-    "side": "text",
+    "side": "word",
     "price": "float",
     "amount": "float",
 }
@@ -74,7 +74,7 @@ def is_tardis_trades(fields: list[str]) -> bool:
 
 
 def _select(table: Table, symbol: str | None, path: Path) -> Table:
-    symbols = set(np.unique(table["symbol"]).tolist())
+    symbols = set(table["symbol"].tolist())
     if symbol is None and len(symbols) > 1:
         raise InvalidInput(f"{path.name} holds the symbols {', '.join(sorted(symbols)[:5])}; pass one as symbol=…")
     if symbol is None or symbols <= {symbol}:

@@ -259,3 +259,18 @@ def test_recorded_streams_against_a_reader_of_messages(names, pair):
     assert events.update_id[rows].tolist() == [data["t"] for data in trades[-count:]]
     assert events.side[rows].tolist() == [-1 if data["m"] else 1 for data in trades[-count:]]
     assert len(trades) - count < 10, "a few came before the snapshot"
+
+
+@given(st.integers(0, 10**6), st.binary(min_size=1, max_size=3), st.booleans())
+def test_no_damage_gets_past_the_kit(tmp_path_factory, place, junk, zipped):
+    path = tmp_path_factory.mktemp("raw") / ("a.raw.gz" if zipped else "a.raw")
+    whole = bytearray(write(path, [snapshot(5), depth(6, 6), trade(1), depth(7, 9, previous=6)]).read_bytes())
+    at = place % len(whole)
+    whole[at : at + len(junk)] = junk
+    path.write_bytes(whole)
+    try:
+        events = load(path, book_tickers=True)
+    except InvalidInput:
+        return
+    assert np.isfinite(events.price).all()
+    assert (events.amount >= 0).all()

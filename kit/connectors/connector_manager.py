@@ -18,7 +18,7 @@ from kit.connectors.paper_settings import PaperSettings
 from kit.core.affinity import LoopAffinity
 from kit.core.clock import SYSTEM_TIME, TimeSource
 from kit.core.tasks import TaskSupervisor
-from kit.errors import InvalidInput, MissingCredentials, NotReady, TryAgain
+from kit.errors import InvalidInput, MissingCredentials, NotReady
 from kit.market.order_book import OrderBook
 from kit.types.ports import Credentials, Endpoint
 
@@ -193,8 +193,6 @@ class ConnectorManager:
         paper = PaperExchange(market, settings, name=f"{exchange_id} on paper", time_source=self._time_source)
         try:
             await paper.prepare()
-        except TryAgain as error:  # the connector's own start tries again, and says in time what is missing
-            logger.warning("%s: the assets of the balances could not be checked: %s", exchange_id, error)
         except BaseException:
             await paper.close()
             raise

@@ -12,7 +12,7 @@ from kit.connectors.paper_rows import PaperRows
 from kit.connectors.paper_settings import PaperSettings
 from kit.core.clock import SYSTEM_TIME, TimeSource
 from kit.core.time_source import Timer
-from kit.errors import NotReady
+from kit.errors import NotReady, TryAgain
 from kit.types.market import MarketMessage, OrderBookSnapshot, TradingRule
 from kit.types.orders import AccountMessage, Balance, CancelRequest, OrderRequest, OrderUpdate, TradeUpdate
 from kit.types.ports import MarketDataPort
@@ -31,9 +31,9 @@ class PaperExchange:
     """The three ports of a paper account: ``market`` serves the data, a ``SimulatedVenue`` account and orders.
 
     The venue is fed with what ``market`` streams, as it arrives: its exchange's time is the time of receipt here, by a
-    clock that no time server sets. It is made, and its kernel compiled or loaded, in ``open_user_stream``, in a
-    thread; orders before that raise ``NotReady``. While a pair's stream is lost or out of step nothing fills and new
-    orders are refused; resting orders stay. The account outlives reconnects; it ends with this object.
+    clock that no time server sets. It is made with the first question or with ``open_user_stream``; orders before that
+    raise ``NotReady``. While a pair's stream is lost or out of step nothing fills and new orders are refused; resting
+    orders stay. The account outlives reconnects; it ends with this object.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class PaperExchange:
         self._venue: SimulatedVenue | None = None
         self._timer: Timer | None = None
         self._timer_due = 0
+        self._opening = asyncio.Lock()
         self._pumping = self._closed = False
         self._errors = self._batches = 0
         self._batch_ns = round(_LONGEST_BATCH * _SECOND)
@@ -67,8 +68,16 @@ class PaperExchange:
         return self._began_ns + round(self._time.monotonic() * _SECOND)
 
     async def prepare(self) -> None:
-        """Check the balances against the exchange's assets; raises ``InvalidInput`` for one that it does not trade."""
-        self._settings.check_assets(self._name, await self.fetch_trading_rules())
+        """Do what is to be done before anything streams: check the balances, compile or load the simulation.
+
+        Compiling takes many seconds, once for an installation; it runs in a thread. Raises ``InvalidInput`` for an
+        asset that the exchange does not trade.
+        """
+        try:
+            self._settings.check_assets(self._name, await self.fetch_trading_rules())
+        except TryAgain as error:  # whoever starts the streams asks again, and says in time what is missing
+            logger.warning("%s: the assets of the balances could not be checked: %s", self._name, error)
+        await asyncio.to_thread(_load_simulation)
 
     # -- MarketDataPort
 
@@ -147,15 +156,10 @@ class PaperExchange:
             self._venue.attach_account_sink(sink)
 
     async def open_user_stream(self) -> None:
-        """Compile or load the simulation in a thread, once, open the account and say that its stream is up."""
-        if self._venue is None:
-            await _load_simulation()
-            rules = self._rules or await self.fetch_trading_rules()
-            self._venue = self._make_venue(rules)
-            for pair in self._rows:
-                self._open_pair(pair)
+        """Open the account, compiling or loading its simulation in a thread, and say that its stream is up."""
+        venue = await self._open()
         self._pump()
-        await self._venue.open_user_stream()
+        await venue.open_user_stream()
 
     async def close_user_stream(self) -> None:
         """Say that the stream is closed; the account stays."""
@@ -164,15 +168,15 @@ class PaperExchange:
 
     async def fetch_balances(self) -> Mapping[str, Balance]:
         """Return every balance that is not zero, as the account has heard of it."""
-        return await self._opened().fetch_balances()
+        return await (await self._open()).fetch_balances()
 
     async def fetch_open_orders(self, trading_pair: str) -> Sequence[OrderUpdate]:
         """Return the account's open orders on the pair."""
-        return await self._opened().fetch_open_orders(trading_pair)
+        return await (await self._open()).fetch_open_orders(trading_pair)
 
     async def fetch_fills(self, trading_pair: str, since: float) -> Sequence[TradeUpdate]:
         """Return the account's fills on the pair from ``since`` (seconds) on."""
-        return await self._opened().fetch_fills(trading_pair, since)
+        return await (await self._open()).fetch_fills(trading_pair, since)
 
     # -- OrderPort
 
@@ -192,9 +196,18 @@ class PaperExchange:
 
     async def query(self, request: CancelRequest) -> OrderUpdate | None:
         """Return the last word on an order."""
-        return await self._opened().query(request)
+        return await (await self._open()).query(request)
 
     # -- inside
+
+    async def _open(self) -> SimulatedVenue:
+        async with self._opening:
+            if self._venue is None:
+                await asyncio.to_thread(_load_simulation)
+                self._venue = self._make_venue(self._rules or await self.fetch_trading_rules())
+                for pair in self._rows:
+                    self._open_pair(pair)
+            return self._opened()
 
     def _opened(self) -> SimulatedVenue:
         if self._venue is None or self._closed:
@@ -297,11 +310,7 @@ def _ignore(_: object) -> None:
 _loading = threading.Lock()
 
 
-async def _load_simulation() -> None:
-    await asyncio.to_thread(_load)
-
-
-def _load() -> None:
+def _load_simulation() -> None:
     with _loading:
         # Also what is needed later: an import would stall the loop.
         import kit.simulation.venue

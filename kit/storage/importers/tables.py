@@ -51,8 +51,7 @@ def read_table(path: Path, columns: Mapping[str, str], names: Sequence[str] | No
     """Read ``columns`` (type by name) of a file as arrays; missing values become 0, nan or "".
 
     Types are int, float, bool, text, and word for text of few different values. ``names`` are those of all the file's
-    columns, where it has no header. Raises ``BadFile`` naming the file and, where
-    it is known, the row.
+    columns, where it has no header. Raises ``BadFile`` naming the file and, where it is known, the row.
     """
     convert = pacsv.ConvertOptions(
         column_types={name: TYPES[kind] for name, kind in columns.items()},

@@ -26,7 +26,7 @@ from tests.support.made_market import (
     PAIR,
     RULES,
     START,
-    known_book,
+    KnownBook,
     last_trade_price,
     made_events,
 )
@@ -120,9 +120,6 @@ def test_stop_iteration_ends_the_run_early(events):
         def on_tick(self, timestamp):
             self.ticks += 1
 
-    class Ends(kit.TimeIterator):
-        pass
-
     def make(markets):
         strategy = Quits(markets["binance"], PAIR)
         tick = strategy.tick
@@ -168,12 +165,12 @@ def test_answers_come_between_ticks_at_their_local_time(events):
 class Comparer(kit.Strategy):
     """Reads everything public at each tick and compares it with what was received by then."""
 
-    events = None
+    events = known = None
     compared = 0
 
     def on_tick(self, timestamp):
         now = round(timestamp) * NS
-        bids, asks = known_book(type(self).events, now)
+        bids, asks = type(self).known.at(now)
         market, book = self.market, self.market.get_order_book(PAIR)
         assert float(market.get_price(PAIR, True)) == min(asks)
         assert float(market.get_price(PAIR, False)) == max(bids)
@@ -201,7 +198,7 @@ def test_a_strategy_sees_what_was_received_and_nothing_else(events):
     class Compare(Comparer):
         pass
 
-    Compare.events = events
+    Compare.events, Compare.known = events, KnownBook(events)
     run(Compare, events)
     assert Compare.compared == 60
 
@@ -212,7 +209,7 @@ def test_peeking_is_refused_in_every_public_way(events):
             book, market = self.market.get_order_book(PAIR), self.market
             before = market.get_mid_price(PAIR)
             with pytest.raises(NotSupported, match="nothing can be applied"):
-                book.apply_diff(None) if False else book.apply_snapshot(_snapshot())
+                book.apply_snapshot(_snapshot())
             with pytest.raises(kit.KitError, match="runs already"):
                 self.clock.backtest_til(timestamp + 10)
             with pytest.raises(kit.KitError):
@@ -251,7 +248,7 @@ def test_a_view_that_lags_behind_is_caught(events, monkeypatch):
 
 
 def test_trades_come_one_by_one_at_their_time_to_those_who_listen(events):
-    heard = []
+    heard, known = [], KnownBook(events)
 
     class Listens(kit.Strategy):
         def on_start(self, timestamp):
@@ -262,7 +259,7 @@ def test_trades_come_one_by_one_at_their_time_to_those_who_listen(events):
 
         def on_trade(self, event):
             heard.append((round(self.clock.time() * 1e6), event.price))
-            bids, asks = known_book(events, self.clock._source.ns)
+            bids, asks = known.at(self.clock._source.ns)
             assert float(self.market.get_price(PAIR, True)) == min(asks)
             assert float(self.market.get_price(PAIR, False)) == max(bids)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from itertools import groupby
 
 import numpy as np
 
@@ -76,25 +75,26 @@ def made_events(seconds=60, *, seed=1, exchange="binance", pair=PAIR, delay_ms=2
     return MarketEvents.from_rows(exchange, pair, rows)
 
 
-def known_book(events: MarketEvents, local_ns: int) -> tuple[dict[float, float], dict[float, float]]:
-    """Bids and asks by price after every event received by then, the slow and obvious way."""
-    sides: dict[int, dict[float, float]] = {BUY: {}, SELL: {}}
-    for row in range(len(events)):
-        if events.local_ts[row] > local_ns:
-            break
-        kind, side = events.kind[row], int(events.side[row])
-        if kind in (EventKind.CLEAR, EventKind.GAP):
-            sides = {BUY: {}, SELL: {}}
-        elif kind in (EventKind.DEPTH, EventKind.SNAPSHOT):
-            sides[side].pop(float(events.price[row]), None)
-            if events.amount[row]:
-                sides[side][float(events.price[row])] = float(events.amount[row])
-    return sides[BUY], sides[SELL]
+class KnownBook:
+    """Bids and asks by price after every event received by a local time, the obvious way; times must rise."""
 
+    def __init__(self, events: MarketEvents) -> None:
+        columns = (events.local_ts, events.kind, events.side, events.price, events.amount)
+        self._rows = list(zip(*(column.tolist() for column in columns), strict=True))
+        self._next = 0
+        self._sides: dict[int, dict[float, float]] = {BUY: {}, SELL: {}}
 
-def messages(events: MarketEvents):
-    """Local times at which something was received, ascending."""
-    return [int(ns) for ns, _ in groupby(events.local_ts)]
+    def at(self, local_ns: int) -> tuple[dict[float, float], dict[float, float]]:
+        while self._next < len(self._rows) and self._rows[self._next][0] <= local_ns:
+            _, kind, side, price, amount = self._rows[self._next]
+            self._next += 1
+            if kind in (EventKind.CLEAR, EventKind.GAP):
+                self._sides = {BUY: {}, SELL: {}}
+            elif kind in (EventKind.DEPTH, EventKind.SNAPSHOT):
+                self._sides[side].pop(price, None)
+                if amount:
+                    self._sides[side][price] = amount
+        return self._sides[BUY], self._sides[SELL]
 
 
 def last_trade_price(events: MarketEvents, local_ns: int) -> Decimal:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kit.connectors.ccxt_exchange import CcxtExchange
@@ -156,6 +156,7 @@ async def test_it_asks_again_but_not_for_ever():
 times = st.lists(st.integers(0, 4 * 3600 * 1000), max_size=60)
 
 
+@example([0, 0, 0], 2)
 @given(times, st.integers(2, 9))
 def test_every_trade_comes_once_in_order(stamps, page):
     trades = [trade(n, DAY + stamp / 1000) for n, stamp in enumerate(sorted(stamps), 1)]

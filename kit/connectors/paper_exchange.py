@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -307,14 +306,7 @@ def _ignore(_: object) -> None:
     pass
 
 
-_loading = threading.Lock()
-
-
 def _load_simulation() -> None:
-    with _loading:
-        # Also what is needed later: an import would stall the loop.
-        import kit.simulation.venue
-        import kit.storage.events  # noqa: F401
-        from kit.simulation.engine import warm_up
+    from kit.simulation.warming import load_simulation
 
-        warm_up()
+    load_simulation()

@@ -12,6 +12,7 @@ from kit.errors import KitError
 from kit.market.book_registry import BookRegistry
 from kit.market.book_source import BookSource, fetch_snapshot
 from kit.market.tracked_book import TrackedBook
+from kit.types.market import OrderBookSnapshot
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,8 @@ class FreshnessWatch:
     """Compare books whose stream is silent with a fetched snapshot, before and while they are stale.
 
     Where nothing was missed the market is just quiet, and the book stays fresh without any message.
-    ``on_change(track)`` is called when a comparison changed a book or made it ready.
+    ``on_change(track)`` is called when a comparison changed a book or made it ready, ``on_snapshot(snapshot)`` when the
+    book was set to the fetched one.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class FreshnessWatch:
         stale_after: float,
         fetch_timeout: float,
         on_change: Callable[[TrackedBook], None],
+        on_snapshot: Callable[[OrderBookSnapshot], None],
     ) -> None:
         self._source = source
         self._registry = registry
@@ -45,6 +48,7 @@ class FreshnessWatch:
         self._stale_after = stale_after
         self._fetch_timeout = fetch_timeout
         self._on_change = on_change
+        self._on_snapshot = on_snapshot
         self._stale: set[str] = set()
         self._audits: dict[str, asyncio.Task[None]] = {}
         self._audited_at: dict[str, float] = {}
@@ -79,7 +83,10 @@ class FreshnessWatch:
             return
         if self._registry.tracks_still(track):
             was_ready = track.ready
-            if track.compare(snapshot) or track.ready != was_ready:
+            changed = track.compare(snapshot)
+            if changed:
+                self._on_snapshot(snapshot)
+            if changed or track.ready != was_ready:
                 self._on_change(track)
             self._report(track)
 

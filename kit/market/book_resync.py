@@ -13,6 +13,7 @@ from kit.core.tasks import TaskSupervisor
 from kit.errors import KitError, RateLimited
 from kit.market.book_source import BookSource, fetch_snapshot
 from kit.market.tracked_book import TrackedBook
+from kit.types.market import OrderBookSnapshot
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class _Backoff:
 class BookResync:
     """Run one task for each book that is out of sync, until it is in sync again.
 
-    ``on_synced(track)`` is called when a fetched snapshot did it.
+    ``on_synced(track)`` is called when a fetched snapshot did it, ``on_snapshot(snapshot)`` for each that a book took.
     """
 
     def __init__(
@@ -54,12 +55,14 @@ class BookResync:
         *,
         policy: ResyncPolicy,
         on_synced: Callable[[TrackedBook], None],
+        on_snapshot: Callable[[OrderBookSnapshot], None],
     ) -> None:
         self._source = source
         self._supervisor = supervisor
         self._time = time_source
         self._policy = policy
         self._on_synced = on_synced
+        self._on_snapshot = on_snapshot
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._backoffs: dict[str, _Backoff] = {}
 
@@ -98,7 +101,9 @@ class BookResync:
         pair = track.book.trading_pair
         track.pending.forget_unnumbered()
         try:
-            track.install(await fetch_snapshot(self._source, pair, self._policy.fetch_timeout))
+            snapshot = await fetch_snapshot(self._source, pair, self._policy.fetch_timeout)
+            if track.install(snapshot):
+                self._on_snapshot(snapshot)
         except KitError as error:
             track.note_fetch_error(error)
             logger.warning("%s: no snapshot could be fetched: %s", pair, error)

@@ -25,7 +25,10 @@ _BURST = 64
 
 @dataclass(frozen=True, slots=True)
 class BookTasksSetup:
-    """What the tasks work with: where messages go (``process``), whom to tell of changed books (``announce``)."""
+    """What the tasks work with.
+
+    Messages go to ``process``; ``announce`` is told of changed books, ``observe`` of snapshots that were fetched.
+    """
 
     source: BookSource
     registry: BookRegistry
@@ -34,6 +37,7 @@ class BookTasksSetup:
     stale_after: float | None
     process: Callable[[MarketMessage], None]
     announce: Callable[[TrackedBook], None]
+    observe: Callable[[MarketMessage], None]
 
 
 class BookTasks:
@@ -45,7 +49,12 @@ class BookTasks:
         self._queue: asyncio.Queue[MarketMessage] = asyncio.Queue()
         self._supervisor = supervisor.child("order books")
         self._resync = BookResync(
-            setup.source, self._supervisor, setup.time_source, policy=setup.policy, on_synced=setup.announce
+            setup.source,
+            self._supervisor,
+            setup.time_source,
+            policy=setup.policy,
+            on_synced=setup.announce,
+            on_snapshot=setup.observe,
         )
         self._closed = False
         self._start()
@@ -90,6 +99,7 @@ class BookTasks:
                 stale_after=setup.stale_after,
                 fetch_timeout=setup.policy.fetch_timeout,
                 on_change=setup.announce,
+                on_snapshot=setup.observe,
             )
             tasks.spawn(watch.run(), name="freshness")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeAlias
 
 from kit.core.clock import SYSTEM_TIME, TimeSource
 from kit.core.tasks import TaskSupervisor
@@ -15,11 +16,15 @@ from kit.market.book_tasks import BookTasks, BookTasksSetup
 from kit.market.order_book import OrderBook
 from kit.market.ready_waiters import ReadyWaiters
 from kit.market.tracked_book import BookStatus, TrackedBook
-from kit.types.market import MarketMessage
+from kit.types.market import MarketMessage, StreamLost
 
 __all__ = ["BookStatus", "OrderBookTracker", "ResyncPolicy"]
 
 logger = logging.getLogger(__name__)
+
+MessageObserver: TypeAlias = Callable[[MarketMessage], None]
+
+_STOPPED: Final = "the order book tracker is stopped"
 
 
 class OrderBookTracker:
@@ -57,6 +62,7 @@ class OrderBookTracker:
         self.on_update: Callable[[str], None] | None = None
         self.callback_errors = 0
         self.ignored_messages = 0
+        self._observers: list[MessageObserver] = []
         self._source = source
         self._supervisor = supervisor
         self._registry = BookRegistry(
@@ -73,6 +79,7 @@ class OrderBookTracker:
             stale_after=stale_after,
             process=self.process,
             announce=self._announce,
+            observe=self._observe,
         )
         self._tasks: BookTasks | None = None
         self._registry.add(trading_pairs)
@@ -109,7 +116,8 @@ class OrderBookTracker:
         if tasks is None:
             return
         for track in self._registry.tracks.values():
-            track.suspend("the order book tracker is stopped")
+            track.suspend(_STOPPED)
+            self._lose(track.book.trading_pair, _STOPPED)
         self._waiters.fail_all("because the tracker was stopped")
         await tasks.close()
         await self._unsubscribe(tuple(self._registry.tracks))
@@ -135,10 +143,26 @@ class OrderBookTracker:
             self.ignored_messages += 1
             return
         changed = track.process(message)
+        if self._observers:
+            self._observe(message)
         if self._tasks is not None:
             self._tasks.care_for(track)
         if changed:
             self._announce(track)
+
+    def add_observer(self, observer: MessageObserver) -> Callable[[], None]:
+        """Call ``observer(message)`` for every message, in order, as soon as its book has taken it.
+
+        Fetched snapshots that a book was set to are told too, and a ``StreamLost`` when the tracker itself stops or
+        drops a pair. Returns the function that ends it. Errors of observers are logged and counted.
+        """
+        self._observers.append(observer)
+
+        def remove() -> None:
+            if observer in self._observers:
+                self._observers.remove(observer)
+
+        return remove
 
     # -- what users read ----------------------------------------------------------------------------------------
 
@@ -206,8 +230,21 @@ class OrderBookTracker:
     def _forget(self, trading_pairs: Iterable[str], reason: str) -> None:
         for pair in trading_pairs:
             self._registry.remove(pair, reason)
+            self._lose(pair, reason)
             if self._tasks is not None:
                 self._tasks.drop(pair)
+
+    def _lose(self, trading_pair: str, reason: str) -> None:
+        if self._observers:
+            self._observe(StreamLost(trading_pair, self._setup.time_source.time(), reason))
+
+    def _observe(self, message: MarketMessage) -> None:
+        for observer in tuple(self._observers):
+            try:
+                observer(message)
+            except Exception:  # an observer is foreign code; the books must go on
+                self.callback_errors += 1
+                logger.exception("an observer of %s failed", message.trading_pair)
 
     def _announce(self, track: TrackedBook) -> None:
         self._waiters.wake()

@@ -692,6 +692,46 @@ def test_simulations_need_no_loop(manual_time: ManualTime) -> None:
     assert not tracker.ready
 
 
+# -- observers -----------------------------------------------------------------------------------------------------
+
+
+async def test_observers_hear_each_message_once_its_book_has_taken_it_also_fetched_snapshots_and_the_end(
+    ready: OrderBookTracker, source: FakeBookSource, manual_time: ManualTime
+) -> None:
+    book = ready.order_books[PAIR]
+    heard: list[tuple[object, bool, int]] = []
+    remove = ready.add_observer(lambda message: heard.append((message, book.synced, book.update_id)))
+    fetched = snapshot(20, BIDS, ASKS)
+    source.books[PAIR] = [fetched]
+    sent = [diff(11, [(99.5, 1.0)], first=11), trade(), diff(15, first=14)]
+    for message in sent:
+        source.sink(message)
+    await manual_time.settle()
+    assert heard == [(sent[0], True, 11), (sent[1], True, 11), (sent[2], False, 11), (fetched, True, 20)]
+    await ready.stop()
+    assert heard[4] == (StreamLost(PAIR, manual_time.time(), "the order book tracker is stopped"), False, 20)
+    remove()
+    remove()
+    ready.process(trade())
+    assert len(heard) == 5
+
+
+async def test_an_observer_that_fails_harms_nobody(
+    ready: OrderBookTracker, source: FakeBookSource, manual_time: ManualTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[object] = []
+    ready.add_observer(lambda _: 1 / 0)
+    ready.add_observer(heard.append)
+    with caplog.at_level(logging.CRITICAL, "kit.market.order_book_tracker"):
+        source.sink(diff(11, first=11))
+        await manual_time.settle()
+    assert (len(heard), ready.callback_errors) == (1, 1)
+    assert ready.order_books[PAIR].update_id == 11
+    await ready.remove_trading_pair(PAIR)
+    assert len(heard) == 2
+    await ready.stop()
+
+
 @pytest.mark.parametrize("options", [{"stale_after": 0}, {"stale_after": math.nan}, {"pending_limit": 0}])
 def test_bad_options_are_refused(options: dict[str, float], manual_time: ManualTime) -> None:
     with pytest.raises(InvalidInput, match=next(iter(options))):

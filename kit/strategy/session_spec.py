@@ -61,11 +61,13 @@ def describe_source(source: Any, markets: Mapping[str, Any]) -> dict[str, Any] |
 def describe_strategy(strategy: StrategyBase, markets: Mapping[str, Any]) -> dict[str, Any]:
     """Describe a strategy that begins: class, name, markets, parameters, price source.
 
-    ``used`` tells that it ran before: what it remembers of that is not in the session.
+    ``object`` tells whether two descriptions are of the same strategy, ``used`` that it ran before: what it remembers
+    of the time before the session is not in it.
     """
     kind = type(strategy)
     prices = getattr(getattr(strategy, "_inputs", None), "prices", None)
     return {
+        "object": id(strategy),
         "module": kind.__module__,
         "class": kind.__qualname__,
         "hash": source_hash(kind),

@@ -137,10 +137,16 @@ class Witness:
         self._sink(frame)
 
     def read(self, reader: str, ask: Callable[[], T]) -> T:
-        """Return what ``ask()`` answers, noted under ``reader`` in the open frame."""
-        answer = ask()
-        if self._watching and self._frame is not None:
-            self._frame.reads.setdefault(reader, []).append(answer)
+        """Return what ``ask()`` answers, or raise what it raises, noted under ``reader`` in the open frame."""
+        frame = self._frame if self._watching else None
+        try:
+            answer = ask()
+        except Exception as error:
+            if frame is not None:
+                frame.reads.setdefault(reader, []).append({"raised": type(error).__name__, "reason": str(error)})
+            raise
+        if frame is not None:
+            frame.reads.setdefault(reader, []).append(answer)
         return answer
 
     def send(self, act: str, order_id: str, send: Callable[[], None]) -> None:

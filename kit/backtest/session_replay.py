@@ -1,0 +1,301 @@
+"""Replays a recorded session through connectors, trackers and strategy of its own: no loop, no network, no waits."""
+
+# A replay calls what the recorder watched, which is the inside of other parts.
+# ruff: noqa: SLF001
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from kit.backtest.session_ports import ReplayedIds, ReplayedPort, ReplayedPrice, ReplayedTime, ReplayWitness
+from kit.connectors.connector import Connector
+from kit.core.clock import Clock
+from kit.errors import InvalidInput
+from kit.market.order_book_tracker import OrderBookTracker
+from kit.orders.in_flight_order import InFlightOrder
+from kit.storage.session_codec import build, untagged
+from kit.storage.session_files import Frame, SessionLog
+from kit.strategy.session_spec import make_price_source, make_strategy, read_argument
+from kit.strategy.session_state import restore_connector
+from kit.strategy.session_taps import SessionTaps
+from kit.strategy.strategy_base import StrategyBase
+from kit.trading_core import TradingCore
+from kit.types.market import OrderBookSnapshot, TradingRule
+from kit.types.orders import Balance, OrderRequest
+
+Call = Callable[[], object]
+
+_CORE_NAME: Final = "replay of a session"
+
+
+class SessionReplay:
+    """Replays a session; ``strategy`` as in ``kit.parity``.
+
+    ``run`` yields each frame as it was recorded and as it came out here. Whatever the session noted of the world is
+    answered as it was then: times, readiness, prices of a source, refusals of the port, client order ids.
+    """
+
+    def __init__(self, log: SessionLog, strategy: Any = None) -> None:
+        if not log.frames or log.frames[0].kind != "start":
+            raise InvalidInput(f"{log.name} holds nothing but its header: it was cut off before its first second")
+        self._log = log
+        self._given = strategy
+        self._classes = {frame.data["class"] for frame in log.of("swap") if frame.data}
+        self._made: deque[Frame] = deque()
+        self._time = ReplayedTime(log.frames[0].at)
+        self.witness = ReplayWitness(self._made.append, self._time)
+        self._ids = ReplayedIds(log.header["core"], log.header["tag"], log.header["salt"])
+        clock = Clock(tick_size=log.header["tick_size"], time_source=self._time)
+        self.core = TradingCore(_CORE_NAME, clock=clock, time_source=self._time, tables=False)
+        self.core.connector_manager.ids = self._ids
+        self.ports: dict[str, ReplayedPort] = {}
+        self.strategies: dict[str, StrategyBase] = {}
+        self._objects: dict[int, StrategyBase] = {}
+        self._begin(log.frames[0])
+
+    # -- the run ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> Iterator[tuple[Frame, Frame]]:
+        """Replay frame by frame; yields (recorded, replayed)."""
+        for frame in self._log.frames[1:]:
+            if frame.kind == "end":
+                return
+            yield frame, self.step(frame)
+
+    def step(self, frame: Frame) -> Frame:
+        """Replay one frame and return what came out."""
+        self._time.set(frame)
+        self.witness.load(frame)
+        self._ids.load(frame)
+        for port in self.ports.values():
+            port.load(frame)
+        call = self._call(frame.kind, frame.who, frame.data)
+        self._prepare(frame)
+        # What a call throws went to its caller, outside of the session; that it threw is noted in the frame.
+        with contextlib.suppress(Exception):
+            call()
+        if not self._made:
+            return Frame(frame.number, frame.kind, frame.who, frame.at)
+        replayed = self._made[-1]
+        self._made.clear()
+        return replayed
+
+    def _begin(self, frame: Frame) -> None:
+        data, core = frame.data, self.core
+        if data["strategy"]:
+            self._classes.add(data["strategy"]["class"])
+        self._change_connectors(data)
+        core._sync_clock()
+        if data["clock"] is not None:
+            core.clock._begin(data["clock"])
+        if data["strategy"]:
+            core._swap_strategy(self._strategy(data["strategy"]))
+        SessionTaps(self.witness, core).begin()
+
+    def _prepare(self, frame: Frame) -> None:
+        """Bring about what was so when the frame began."""
+        if frame.kind == "tick":
+            for name, ready in frame.data["ready"].items():
+                self.witness.expect(f"{name}.ready", ready)
+            for name, state in frame.data["states"].items():
+                self._change_state(self.core.connectors[name], state)
+        strategy = self.core.strategy
+        if frame.kind in ("tick", "begin") and strategy is not None:
+            for act in frame.acts:
+                if act["a"] in ("params", "started"):
+                    strategy.params.update(act["params"])
+
+    # -- connectors ------------------------------------------------------------------------------------------------
+
+    def _change_connectors(self, data: Mapping[str, Any]) -> None:
+        manager = self.core.connector_manager
+        for name in data["gone"]:
+            manager._connectors.pop(name, None)
+            manager._configs.pop(name, None)
+        for state in data["connectors"]:
+            connector = self._connector(state)
+            manager.adopt(connector)
+            self.core._open_log(connector)
+
+    def _connector(self, state: Mapping[str, Any]) -> Connector:
+        rules = {pair: build(TradingRule, rule) for pair, rule in state["rules"].items()}
+        port = self.ports[state["name"]] = ReplayedPort(rules, self._deliver)
+        account = port if state["trades"] else None
+        connector = Connector(
+            state["name"],
+            port,
+            state["pairs"],
+            supervisor=self.core.supervisor,
+            ids=self._ids,
+            account=account,
+            orders=account,
+            mode=state["mode"],
+            time_source=self._time,
+            stale_after=state["stale_after"] or 30.0,
+        )
+        connector.open_at_once()
+        connector.tap_trades()
+        restore_connector(connector, state)
+        if connector.desk is not None:
+            self._ids.watch(connector.name, connector.desk)
+        return connector
+
+    @staticmethod
+    def _change_state(connector: Connector, state: Mapping[str, Any]) -> None:
+        connector.trading_refused, connector._closed = state["refused"], state["closed"]
+        connector._pairs[:] = state["pairs"]
+        connector.tap_trades()
+
+    def _deliver(self, kind: str, who: str, data: Any) -> None:
+        self._call(kind, who, data)()
+
+    # -- strategies ------------------------------------------------------------------------------------------------
+
+    def _strategy(self, spec: Mapping[str, Any]) -> StrategyBase:
+        known = self._objects.get(spec["object"])
+        if known is not None:
+            known.params.update(spec["params"])
+            return known
+        given = self._given
+        if isinstance(given, type) and len(self._classes) > 1 and spec["class"].split(".")[-1] != given.__name__:
+            given = None
+        strategy = make_strategy(spec, given, self.core.connectors, self._price)
+        self._objects[spec["object"]] = self.strategies[spec["name"]] = strategy
+        return strategy
+
+    def _price(self, name: str, knows_types: bool) -> ReplayedPrice:
+        return ReplayedPrice(self.witness, name, knows_types)
+
+    # -- what each frame calls -------------------------------------------------------------------------------------
+
+    def _call(self, kind: str, who: str, data: Any) -> Call:
+        if kind in _ON_CLOCK:
+            return getattr(self, f"_clock_{kind}")(data)  # type: ignore[no-any-return]
+        if kind.startswith("strategy."):
+            return self._command(self.strategies[who], kind.removeprefix("strategy."), data)
+        if kind == "price source":
+            return self._price_source(self.strategies[who], data)
+        connector = self.core.connectors.get(who)
+        if connector is None:
+            raise InvalidInput(f"the session tells of {who!r}, a connector that it does not describe ({kind})")
+        if kind == "market" or kind.startswith("market."):
+            return self._on_books(connector, kind, data)
+        return self._on_desk(connector, kind, data) or self._on_account(connector, kind, data)
+
+    def _clock_begin(self, data: Mapping[str, Any]) -> Call:
+        return lambda: self.core.clock._begin(data["ts"])
+
+    def _clock_finish(self, _: Any) -> Call:
+        return self.core.clock._finish
+
+    def _clock_tick(self, data: Mapping[str, Any]) -> Call:
+        return lambda: self.core.clock._tick(data["ts"], data["late"], data["skipped"])
+
+    def _clock_sync(self, data: Mapping[str, Any]) -> Call:
+        self._change_connectors(data)
+        return self.core._sync_clock
+
+    def _clock_swap(self, data: Mapping[str, Any] | None) -> Call:
+        strategy = None if data is None else self._strategy(data)
+        return lambda: self.core._swap_strategy(strategy)
+
+    def _command(self, strategy: StrategyBase, command: str, data: Mapping[str, Any]) -> Call:
+        markets = self.core.connectors
+        args = [read_argument(value, markets) for value in data["args"]]
+        kwargs = {name: read_argument(value, markets) for name, value in data["kwargs"].items()}
+        return lambda: getattr(strategy, command)(*args, **kwargs)
+
+    def _price_source(self, strategy: Any, data: Mapping[str, Any]) -> Call:
+        source = make_price_source(data["source"], self.core.connectors, self._price)
+        return lambda: setattr(strategy, "price_source", source)
+
+    @staticmethod
+    def _on_books(connector: Connector, kind: str, data: Any) -> Call:
+        tracker = connector.order_book_tracker
+        assert isinstance(tracker, OrderBookTracker)
+        registry = tracker._registry
+        if kind == "market":
+            message = untagged(data)
+            return lambda: tracker.process(message)
+        if kind == "market.add":
+            return lambda: registry.add(data["pairs"])
+        if kind == "market.remove":
+            return lambda: registry.remove(data["pair"], data["reason"])
+        snapshot = build(OrderBookSnapshot, data["snapshot"]) if "snapshot" in data else None
+        track = registry.find(data["pair"] if snapshot is None else snapshot.trading_pair)
+        calls: dict[str, Call] = {
+            "market.suspend": lambda: track.suspend(data["reason"]),
+            "market.forget": track.pending.forget_unnumbered,
+            "market.last": lambda: track.book.apply_last_price(data["price"]),
+        }
+        if snapshot is not None:
+            calls["market.install"] = lambda: track.install(snapshot, confirms=data["confirms"])
+            calls["market.compare"] = lambda: track.compare(snapshot)
+        return calls[kind]
+
+    @staticmethod
+    def _on_desk(connector: Connector, kind: str, data: Any) -> Call | None:
+        desk = connector.desk
+        if desk is None:
+            return None
+        if kind == "place":
+            request = build(OrderRequest, data["order"])
+            rule, touch = connector.rule(request.trading_pair), Decimal(data["touch"])
+            return lambda: desk._track_and_send(request, rule, touch)
+        if kind == "request cancel":
+            order = connector.order_tracker.fetch_order(client_order_id=data["id"])
+            return lambda: None if order is None else desk._request_cancel(order)
+        calls: dict[str, Call] = {
+            "cancel": lambda: desk._cancel(data["pair"], data["id"]),
+            "upkeep": desk.tick,
+            "shut": lambda: desk.shut(data["reason"]),
+            "reopen": desk.reopen,
+        }
+        return calls.get(kind)
+
+    @staticmethod
+    def _on_account(connector: Connector, kind: str, data: Any) -> Call:
+        stream, tracker, balances = connector.user_stream_tracker, connector.order_tracker, connector.balances
+        if kind == "rules":
+            rules = {pair: build(TradingRule, rule) for pair, rule in data.items()}
+            return lambda: connector.set_trading_rules({**connector.trading_rules, **rules})
+        if kind == "account" and stream is not None:
+            message = untagged(data)
+            return lambda: stream.process(message)
+        if kind == "balances":
+            held = {asset: build(Balance, balance) for asset, balance in data["balances"].items()}
+            return lambda: balances.replace_all(held, asked_at=data["asked_at"])
+        if kind in ("order update", "trade update"):
+            update = untagged(data)
+            process: Any = tracker.process_order_update if kind == "order update" else tracker.process_trade_update
+            return lambda: process(update)
+        calls: dict[str, Call] = {
+            "track": lambda: tracker.start_tracking_order(InFlightOrder.from_dict(data)),
+            "not found": lambda: tracker.process_order_not_found(data["id"]),
+            "balances asked": balances.begin_snapshot,
+        }
+        if kind not in calls:
+            raise InvalidInput(
+                f"the session holds a frame of the unknown kind {kind!r}; was it written by a newer kit?"
+            )
+        return calls[kind]
+
+
+_ON_CLOCK: Final = frozenset({"begin", "finish", "tick", "sync", "swap"})
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Keep the log free of what a replay repeats: it told its reader already, when it happened."""
+    root = logging.getLogger("kit")
+    level = root.level
+    root.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        root.setLevel(level)

@@ -273,7 +273,7 @@ class _Pager:
             fresh = {key_of(item): item for item in page if key_of(item) not in found and time_of(item) >= since}
             if fresh:
                 found |= fresh
-                newest = sorted(fresh.values(), key=time_of)[-1]  # of one time the last in the page
+                newest = max(reversed(fresh.values()), key=time_of)  # of one time the last in the page
                 # of trades, the next page begins at the newest time again: more may have happened in that millisecond
                 since, last = time_of(newest) + stride, key_of(newest)
             elif len(page) >= largest:  # a whole page of one millisecond, and no way to ask for the rest of it

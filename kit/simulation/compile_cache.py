@@ -30,7 +30,7 @@ def merge(function: _F) -> _F:
 
     Each function compiled apart costs about 0.1 s of the first compilation.
     """
-    return cast(_F, numba.njit(inline="always")(function))
+    return cast("_F", numba.njit(inline="always")(function))
 
 
 def entry(function: _F) -> _F:
@@ -47,7 +47,7 @@ def entry(function: _F) -> _F:
 def _bind_to_sources(compiled: Any) -> None:
     # numba has no public way to name the files that a cached function depends on.
     files = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
-    if hasattr(files, "_source_stamp"):
+    if files is not None and hasattr(files, "_source_stamp"):
         files._source_stamp = sources_stamp()  # noqa: SLF001
     else:
         _log.warning("this numba keeps compiled code differently: clear its cache by hand after changing the kernel")

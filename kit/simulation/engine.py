@@ -132,7 +132,8 @@ class MatchingEngine:
         self.asks = KernelSide(state, 1, self.tick_size)
         self._ids: set[int] = set()
         self._last_trade: Trade | None = None
-        self._set_feed(_no_rows(self.tick_size, self.lot_size))
+        self._trade_rows: NDArray[np.int64] | None = None
+        self._set_feed(FeedColumns.empty(self.tick_size, self.lot_size))
 
     # -- feed
 
@@ -362,17 +363,12 @@ class MatchingEngine:
     def _set_feed(self, feed: FeedColumns) -> None:
         words, state = self._words, self._state
         self._feed = feed
-        self._trade_rows: NDArray[np.int64] | None = None
+        self._trade_rows = None
         names = ("exch_ts", "local_ts", "code", "tick", "qty")
         for word, name in enumerate(names, layout.P_EXCH):
             state.place(word, np.ascontiguousarray(getattr(feed, name)))
         state.place(layout.P_ORDER_ID, np.zeros(0, np.int64) if feed.order_id is None else feed.order_id)
         words[layout.ROWS] = len(feed)
-
-
-def _no_rows(tick_size: Decimal, lot_size: Decimal) -> FeedColumns:
-    columns = [np.zeros(0, dtype) for dtype in (np.int64, np.int64, np.uint8, np.int32, np.float64)]
-    return FeedColumns(*columns, tick_size, lot_size)
 
 
 def warm_up() -> None:

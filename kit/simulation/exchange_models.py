@@ -51,18 +51,19 @@ class PartialFill(ExchangeModel):
     self_trade_prevention: SelfTradePrevention = SelfTradePrevention.EXPIRE_TAKER
 
     def __post_init__(self) -> None:
-        if not isinstance(self.self_trade_prevention, SelfTradePrevention):
+        given: object = self.self_trade_prevention
+        if not isinstance(given, SelfTradePrevention):
             names = ", ".join(mode.name for mode in SelfTradePrevention)
-            raise InvalidInput(
-                f"self_trade_prevention is {self.self_trade_prevention!r}; give one of SelfTradePrevention: {names}"
-            )
+            raise InvalidInput(f"self_trade_prevention is {given!r}; give one of SelfTradePrevention: {names}")
 
     @property
     def partial(self) -> bool:
+        """Return ``True``."""
         return True
 
     @property
     def prevention(self) -> SelfTradePrevention:
+        """Return ``self_trade_prevention``."""
         return self.self_trade_prevention
 
 
@@ -76,4 +77,5 @@ class NoPartialFill(ExchangeModel):
 
     @property
     def partial(self) -> bool:
+        """Return ``False``."""
         return False

@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import InvalidInput
 from kit.simulation import kernel_layout as layout
-from kit.storage.events import EventKind, MarketEvents
+from kit.storage.events import COLUMNS, EventKind, MarketEvents
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +56,12 @@ class FeedColumns:
 
     def __len__(self) -> int:
         return len(self.code)
+
+    @classmethod
+    def empty(cls, tick_size: Decimal, lot_size: Decimal) -> FeedColumns:
+        """Return a feed without events."""
+        columns: dict[str, Any] = {name: np.zeros(0, dtype) for name, dtype in _DTYPES.items()}
+        return cls(**columns, tick_size=tick_size, lot_size=lot_size)
 
     @property
     def nbytes(self) -> int:
@@ -101,21 +108,23 @@ class FeedColumns:
     def rows(self, start: int, stop: int) -> FeedColumns:
         """Return the rows ``start`` to ``stop`` (not included) without copying."""
         ids = None if self.order_id is None else self.order_id[start:stop]
-        parts = [getattr(self, name)[start:stop] for name in _DTYPES]
-        return FeedColumns(*parts, self.tick_size, self.lot_size, ids)
+        parts: dict[str, Any] = {name: getattr(self, name)[start:stop] for name in _DTYPES}
+        return FeedColumns(**parts, tick_size=self.tick_size, lot_size=self.lot_size, order_id=ids)
 
     @classmethod
     def concat(cls, first: FeedColumns, second: FeedColumns) -> FeedColumns:
         """Join two feeds of one market, the second later than the first; its times are raised where they are not."""
         if (first.tick_size, first.lot_size) != (second.tick_size, second.lot_size):
             raise InvalidInput("feeds of different tick or lot size cannot be joined: convert both with the same")
-        parts = [np.concatenate([getattr(first, name), getattr(second, name)]) for name in _DTYPES]
-        for times in parts[:2]:
+        parts: dict[str, Any] = {
+            name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in _DTYPES
+        }
+        for times in (parts["exch_ts"], parts["local_ts"]):
             np.maximum.accumulate(times, out=times)
         ids = None
         if first.order_id is not None and second.order_id is not None:
             ids = np.concatenate([first.order_id, second.order_id])
-        return cls(*parts, first.tick_size, first.lot_size, ids)
+        return cls(**parts, tick_size=first.tick_size, lot_size=first.lot_size, order_id=ids)
 
     def save(self, folder: str | Path) -> None:
         """Write the columns as .npy files into ``folder`` (made if absent), to be opened by any number of processes."""
@@ -169,10 +178,6 @@ def _positive(name: str, value: Decimal | float | str) -> Decimal:
 
 
 def _without_unused(events: MarketEvents, use_bbo: bool | None) -> MarketEvents:
-    from dataclasses import replace
-
-    from kit.storage.events import COLUMNS
-
     bbo = events.kind == EventKind.BBO
     if use_bbo is None:
         use_bbo = not bool(np.any((events.kind == EventKind.DEPTH) | (events.kind == EventKind.SNAPSHOT)))
@@ -199,7 +204,7 @@ def _ascends(times: NDArray[np.int64]) -> bool:
     return bool(np.all(times[1:] >= times[:-1]))
 
 
-def _picker(order: NDArray[np.int64] | None):  # type: ignore[no-untyped-def]
+def _picker(order: NDArray[np.int64] | None) -> Callable[[Any], Any]:
     return (lambda column: column) if order is None else (lambda column: column[order])
 
 

@@ -205,7 +205,9 @@ def _rest(state: int, row: int, order: int, side: int, key: int, qty: float, log
 
 
 @inline
-def _by_order(state: int, row: int, code: int, key: int, qty: float, logs: int) -> int:
+def _by_order(  # noqa: C901, PLR0911 - a case for each kind, in the order of the feed's definition
+    state: int, row: int, code: int, key: int, qty: float, logs: int
+) -> int:
     """Apply a row of an order-by-order feed; a FILL only tells who was filled, a CANCEL or MODIFY follows it."""
     order_id = read_int(read_int(state, P_ORDER_ID), row)
     order, side, kind = _market_order(state, order_id), code & 1, code & ~1
@@ -224,17 +226,13 @@ def _by_order(state: int, row: int, code: int, key: int, qty: float, logs: int) 
         return status
     if known:
         old = read_float(order, M_QTY)
-        if read_int(order, M_KEY) == key and qty <= old:
-            status = _shift_level(state, row, order, qty - old, logs)
-            if status <= FILLED:
-                write_float(order, M_QTY, qty)
-            return status
-        status = _shift_level(state, row, order, -old, logs)
-        if status > FILLED:
-            return status
-        write_float(order, M_QTY, 0.0)
-        if status < 0:
-            return -status  # not all applied: the row comes again, and the order is then new
+        stays = read_int(order, M_KEY) == key and qty <= old
+        status = _shift_level(state, row, order, qty - old if stays else -old, logs)
+        if status <= FILLED:
+            write_float(order, M_QTY, qty if stays else 0.0)
+        if stays or status:
+            # Off its old place but not all seen to: the row comes again, and the order is then new.
+            return status if stays else abs(status)
     if read_int(order, M_ID) != order_id:
         if 2 * (read_int(state, L3_USED) + 1) > read_int(state, L3_MASK):
             return GROW_L3

@@ -8,9 +8,9 @@ comes from an array that the engine keeps alive; an index out of bounds is a cra
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 def _reader(kind: Any, bits: ir.Type, extend: str = "") -> Callable[..., Any]:
     result = types.int64 if extend else kind
 
-    @intrinsic  # type: ignore[untyped-decorator,unused-ignore]
+    @intrinsic
     def read(_context: Any, _address: Any, _index: Any) -> Any:
         def generate(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
             pointer = builder.gep(builder.inttoptr(args[0], bits.as_pointer()), [args[1]])
@@ -27,47 +27,52 @@ def _reader(kind: Any, bits: ir.Type, extend: str = "") -> Callable[..., Any]:
 
         return result(types.int64, types.int64), generate
 
-    return read  # type: ignore[no-any-return]
+    return cast("Callable[..., Any]", read)
 
 
 def _writer(kind: Any, bits: ir.Type) -> Callable[..., Any]:
-    @intrinsic  # type: ignore[untyped-decorator,unused-ignore]
+    @intrinsic
     def write(_context: Any, _address: Any, _index: Any, _value: Any) -> Any:
         def generate(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
             builder.store(args[2], builder.gep(builder.inttoptr(args[0], bits.as_pointer()), [args[1]]))
 
         return types.void(types.int64, types.int64, kind), generate
 
-    return write  # type: ignore[no-any-return]
+    return cast("Callable[..., Any]", write)
 
 
-read_int = _reader(types.int64, ir.IntType(64))
+read_int: Callable[[int, int], int] = _reader(types.int64, ir.IntType(64))
 """``read_int(address, index)``: the int64 at ``address + 8 * index``."""
-read_float = _reader(types.float64, ir.DoubleType())
+read_float: Callable[[int, int], float] = _reader(types.float64, ir.DoubleType())
 """``read_float(address, index)``: the float64 at ``address + 8 * index``."""
-read_tick = _reader(types.int32, ir.IntType(32), "sext")
+read_tick: Callable[[int, int], int] = _reader(types.int32, ir.IntType(32), "sext")
 """``read_tick(address, index)``: the int32 at ``address + 4 * index``, as int64."""
-read_byte = _reader(types.uint8, ir.IntType(8), "zext")
+read_byte: Callable[[int, int], int] = _reader(types.uint8, ir.IntType(8), "zext")
 """``read_byte(address, index)``: the byte at ``address + index``, as int64."""
-write_int = _writer(types.int64, ir.IntType(64))
+write_int: Callable[[int, int, int], None] = _writer(types.int64, ir.IntType(64))
 """``write_int(address, index, value)``."""
-write_float = _writer(types.float64, ir.DoubleType())
+write_float: Callable[[int, int, float], None] = _writer(types.float64, ir.DoubleType())
 """``write_float(address, index, value)``."""
 
 
-@intrinsic  # type: ignore[untyped-decorator,unused-ignore]
-def plain(_context: Any, _value: Any) -> Any:
-    """``plain(CONSTANT)``: the number as any int64; a constant argument has a callee compiled for that constant."""
+@intrinsic
+def _plain(_context: Any, _value: Any) -> Any:
     return types.int64(types.int64), lambda _target, _builder, _signature, args: args[0]
 
 
-@intrinsic  # type: ignore[untyped-decorator,unused-ignore]
-def call_model(_context: Any, _address: Any, _a: Any, _b: Any, _c: Any, _d: Any) -> Any:
-    """``call_model(address, a, b, c, d)``: call a C function of four float64 that returns a float64."""
+plain: Callable[[int], int] = cast("Any", _plain)
+"""``plain(CONSTANT)``: the number as any int64; a constant argument has a callee compiled for that constant."""
 
+
+@intrinsic
+def _call_model(_context: Any, _address: Any, _a: Any, _b: Any, _c: Any, _d: Any) -> Any:
     def generate(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
         double = ir.DoubleType()
         function = ir.FunctionType(double, [double] * 4)
         return builder.call(builder.inttoptr(args[0], function.as_pointer()), args[1:])
 
     return types.float64(types.int64, *[types.float64] * 4), generate
+
+
+call_model: Callable[[int, float, float, float, float], float] = cast("Any", _call_model)
+"""``call_model(address, a, b, c, d)``: call a C function of four float64 that returns a float64."""

@@ -162,7 +162,7 @@ def own_trade(state: int, ts: int, side: int, key: int, qty: float, sequence: in
         lots = leaves = read_int(order, O_LEAVES)
         if own == key:
             if sequence >= 0:
-                reached = int(floor(left / read_float(state, LOT) + 0.5)) if partial else 1
+                reached = floor(left / read_float(state, LOT) + 0.5) if partial else 1
                 lots = reached if read_int(order, O_SEQUENCE) < sequence else 0
             else:
                 lots = queue_trade(state, order, qty, left)
@@ -200,7 +200,7 @@ def _own_crossing(state: int, side: int, limit: int) -> int:
 
 @merge
 def _lots_at(state: int, side: int, key: int) -> int:
-    return int(floor(amount(state, side, key) / read_float(state, LOT) + 1e-9))
+    return floor(amount(state, side, key) / read_float(state, LOT) + 1e-9)
 
 
 @inline

@@ -8,6 +8,7 @@ model says how much of that was ahead. All as hftbacktest 2.4 defines it, where 
 from __future__ import annotations
 
 from math import floor, isinf, log
+from typing import Any
 
 from kit.simulation.compile_cache import merge
 from kit.simulation.kernel_layout import (
@@ -30,12 +31,14 @@ from kit.simulation.kernel_memory import call_model, read_float, read_int, write
 
 @merge
 def smaller(value: float, limit: float) -> float:
-    """Return the smaller of two numbers, ``limit`` if ``value`` is NaN."""
-    return min(value, limit)
+    """Return the smaller of two numbers, ``limit`` if ``value`` is NaN (``min`` would keep the NaN)."""
+    if value <= limit:
+        return value
+    return limit
 
 
 @merge
-def behind_probability(model: int, n: float, front: float, back: float) -> float:
+def behind_probability(model: int, n: float, front: float, back: float) -> Any:
     """Return the probability that a cancelled order stood behind us."""
     if model == POWER:
         return back**n / (back**n + front**n)
@@ -89,6 +92,6 @@ def queue_trade(state: int, order: int, qty: float, reaching: float) -> int:
     lots = -front / read_float(state, LOT)
     if lots >= 0.5:
         write_float(order, O_FRONT, 0.0)
-        return int(floor(lots + 0.5))
+        return floor(lots + 0.5)
     write_float(order, O_FRONT, front)
     return 0

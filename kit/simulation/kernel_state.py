@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,8 @@ class KernelState:
     def __init__(self, window: int = DEFAULT_WINDOW) -> None:
         self._state = np.zeros(layout.STATE_WORDS, np.int64)
         self.address = address_of(self._state)
-        self.words = memoryview(self._state)
-        self.floats = memoryview(self._state.view(np.float64))
+        self.words = cast("memoryview[int]", memoryview(cast("Any", self._state)))
+        self.floats = cast("memoryview[float]", memoryview(cast("Any", self._state.view(np.float64))))
         self._kept: dict[int, NDArray[Any]] = {}
         words = self.words
         words[layout.WINDOW] = window
@@ -153,7 +153,8 @@ class KernelState:
 
     def _live_far(self, side: int) -> NDArray[np.int64]:
         table = self.table(layout.P_FAR + side, 2)
-        return table[(table[:, 0] != layout.NONE) & (table[:, 1] != 0)]
+        live: NDArray[np.int64] = table[(table[:, 0] != layout.NONE) & (table[:, 1] != 0)]
+        return live
 
     def _new_far(self, side: int, room: int) -> None:
         table = np.zeros((room, 2), np.int64)

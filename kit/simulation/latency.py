@@ -195,7 +195,8 @@ def _ns(name: str, seconds: float) -> int:
 
 
 def _scaled(took: NDArray[np.int64], factor: float, offset: int) -> NDArray[np.int64]:
-    return np.rint(took * factor).astype(np.int64) + offset
+    scaled: NDArray[np.int64] = np.rint(took * factor).astype(np.int64)
+    return scaled + offset
 
 
 def _around(times: NDArray[np.int64], moment: int) -> tuple[int, int]:

@@ -53,6 +53,7 @@ class _Power(QueueModel):
 
     @property
     def exponent(self) -> float:
+        """Return n."""
         return float(self.n)
 
 
@@ -117,6 +118,7 @@ class OwnQueue(QueueModel):
 
     @property
     def address(self) -> int:
+        """Return the address of the compiled function."""
         return compiled_address(self.depth, "depth(front, traded, before, after)")
 
 
@@ -132,6 +134,7 @@ class OwnProbability(QueueModel):
 
     @property
     def address(self) -> int:
+        """Return the address of the compiled function."""
         return compiled_address(self.behind, "behind(front, back, before, after)")
 
 
@@ -140,7 +143,7 @@ _compiled: dict[Callable[..., Any], Any] = {}
 
 def compiled_address(function: Callable[..., float], shape: str) -> int:
     """Compile a function of four floats and return its address; it stays compiled for the life of the process."""
-    kept = _compiled.get(function)
+    kept: Any = _compiled.get(function)
     if kept is None:
         import numba
         from numba.core.errors import NumbaError

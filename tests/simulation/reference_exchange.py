@@ -183,8 +183,10 @@ class Exchange:
         def own_in_the_way() -> Order | None:
             found = None
             for order in self.orders:
-                if order.side == other and reaches(order.tick) and (
-                    found is None or better(other, order.tick, found.tick)
+                if (
+                    order.side == other
+                    and reaches(order.tick)
+                    and (found is None or better(other, order.tick, found.tick))
                 ):
                     found = order
             return found if self.prevention != "none" else None
@@ -204,7 +206,7 @@ class Exchange:
             shown = [
                 (t, floor(q / self.lot + 1e-9))
                 for t, q in self.book.shown(other)
-                if reaches(t) and (stop is None or better(other, t, stop) and t != stop)
+                if reaches(t) and (stop is None or (better(other, t, stop) and t != stop))
             ]
             if force == "FOK" and sum(n for _, n in shown) < lots:
                 ended = True
@@ -220,7 +222,7 @@ class Exchange:
         return "rests"
 
     def take(self, order, ts, other, reaches, own_in_the_way) -> bool:  # type: ignore[no-untyped-def]
-        for tick, qty in self.book.shown(other) + [(None, 0.0)]:
+        for tick, qty in [*self.book.shown(other), (None, 0.0)]:
             while order.lots and (met := own_in_the_way()):
                 if tick is not None and better(other, tick, met.tick) and tick != met.tick:
                     break

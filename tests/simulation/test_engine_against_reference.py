@@ -176,9 +176,7 @@ def play(both: Both, listed: list[tuple[Any, ...]]) -> None:
             number, side, offset, lots, kind, force = rest
             both.advance(now)
             sell = TradeType.SELL if side == ASK else TradeType.BUY
-            got = both.engine.submit(
-                number, sell, middle + offset, lots, TYPES[kind], TimeInForce(force), now_ns=now
-            )
+            got = both.engine.submit(number, sell, middle + offset, lots, TYPES[kind], TimeInForce(force), now_ns=now)
             both.take()
             told = both.exchange.submit(now, number, side, middle + offset, lots, kind, force)
             assert got.outcome == Outcome[told.upper()]

@@ -250,7 +250,7 @@ def _ticks(price: NDArray[np.float64], tick_size: Decimal, pair: str) -> NDArray
     if not bool(good.all()):
         first = int(np.argmin(good))
         raise InvalidInput(
-            f"row {first} of {pair} has the price {price[first]!r}: with tick size {tick_size} that is no number of "
+            f"row {first} of {pair} has the price {price[first]}: with tick size {tick_size} that is no number of "
             "ticks between 0 and 2,147,483,645. Check the tick size and the data."
         )
     return ticks.astype(np.int32)
@@ -260,5 +260,5 @@ def _amounts(amount: NDArray[np.float64], lot_size: Decimal) -> NDArray[np.float
     good = np.isfinite(amount) & (amount >= 0)
     if not bool(good.all()):
         first = int(np.argmin(good))
-        raise InvalidInput(f"row {first} has the amount {amount[first]!r}: it must be a finite number of 0 or more")
+        raise InvalidInput(f"row {first} has the amount {amount[first]}: it must be a finite number of 0 or more")
     return np.where(amount < float(lot_size) / 2, 0.0, amount)

@@ -207,3 +207,71 @@ def play(both: Both, listed: list[tuple[Any, ...]]) -> None:
 def test_the_engine_is_the_reference(rows: list[Row], listed: list[Any], model: QueueModel, exchange: str) -> None:
     both = Both(rows, model, exchange != "whole", exchange if exchange != "whole" else "none", 0)
     play(both, listed)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(markets(), actions(), st.integers(1, 6), st.sampled_from(MODELS))
+def test_a_promised_floor_and_look_change_nothing(
+    rows: list[Row], listed: list[Any], floor: int, model: QueueModel
+) -> None:
+    """Told that no answer is faster than the floor, the engine keeps less, and every look that may come is exact."""
+    both = Both(rows, model, True, "taker", floor)
+    engine, now = both.engine, 1000
+    for wait, what, *rest in listed:
+        now += wait
+        if what != "submit":
+            continue
+        number, side, offset, lots, kind, force = rest
+        view = 0
+        # As a venue goes: to each fill, and the look when its answer comes.
+        while engine.advance(now, look_ns=now):
+            fills = engine.take_fills()
+            both.fills += fills
+            both.move(engine._words[0])
+            both.look(view := max(view, fills[-1].exch_ns + floor))
+            both.check()
+            now = max(now, view)
+        both.move(int((both.feed.exch_ts <= now).sum()))
+        middle = 500 if rows[0].tick < 3000 else 5000
+        taker = TradeType.SELL if side == ASK else TradeType.BUY
+        engine.submit(number, taker, middle + offset, lots, TYPES[kind], TimeInForce(force), now_ns=now)
+        both.take()
+        both.exchange.submit(now, number, side, middle + offset, lots, kind, force)
+        both.look(now)
+        both.check()
+    both.step(10_000)
+    both.check()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(markets(), actions(), st.integers(1, 9), st.sampled_from(MODELS))
+def test_live_batches_are_the_replay(rows: list[Row], listed: list[Any], size: int, model: QueueModel) -> None:
+    both = Both(rows, model, True, "taker", 0)
+    engine = MatchingEngine(tick_size="0.1", lot_size=str(LOT), queue=model, window=64)
+    orders = [rest for _, what, *rest in listed if what == "submit"]
+    middle = 500 if rows[0].tick < 3000 else 5000
+    mine: list[Any] = []
+    for start in range(0, len(rows), size):
+        batch = both.feed.rows(start, min(start + size, len(rows)))
+        engine.feed(batch)
+        while engine.step(engine.last_local_ns):
+            mine += engine.take_fills()
+        assert engine.exhausted
+        both.advance(int(batch.exch_ts[-1]))
+        both.look(int(batch.local_ts[-1]))
+        if orders:
+            number, side, offset, lots, kind, force = orders.pop(0)
+            order = (number, TradeType.SELL if side == ASK else TradeType.BUY, middle + offset, lots)
+            now = int(batch.exch_ts[-1])
+            # The replay's exchange may have gone further, with the view; then they are not the same moment.
+            if engine.view_row + start and both.applied == start + len(batch):
+                engine.submit(*order, TYPES[kind], TimeInForce(force), now_ns=now)
+                both.engine.submit(*order, TYPES[kind], TimeInForce(force), now_ns=now)
+        mine += engine.take_fills()
+        both.take()
+        if both.applied != start + len(batch):
+            return
+        assert mine == both.fills
+        assert engine.bids.first(9) == both.engine.bids.first(9)
+        assert engine.asks.first(9) == both.engine.asks.first(9)
+        assert engine.last_trade == both.engine.last_trade

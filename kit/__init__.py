@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from kit.backtest.result import Result as Result
     from kit.backtest.runner import backtest as backtest
     from kit.backtest.runner import backtest_async as backtest_async
+    from kit.backtest.sweep import sweep as sweep
+    from kit.backtest.sweep import sweep_async as sweep_async
     from kit.connectors.history import history as history
     from kit.core.clock import Clock as Clock
     from kit.core.clock import ClockMode as ClockMode
@@ -87,6 +89,8 @@ _HOMES: Final = {
     "load_events": "kit.storage.importers",
     "open_recording": "kit.storage.recordings",
     "param": "kit.strategy.params",
+    "sweep": "kit.backtest.sweep",
+    "sweep_async": "kit.backtest.sweep",
     "to_hftbacktest": "kit.storage.exporters",
 }
 
@@ -127,6 +131,8 @@ __all__ = [
     "load_events",
     "open_recording",
     "param",
+    "sweep",
+    "sweep_async",
     "to_hftbacktest",
 ]
 

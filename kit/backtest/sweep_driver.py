@@ -1,0 +1,85 @@
+"""Keeps workers busy with a search's trials and collects what comes of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event
+from typing import Any, Final
+
+from kit.backtest.sweep_space import Search
+from kit.backtest.sweep_trial import Outcome
+from kit.backtest.sweep_workers import Pool
+
+LOOK: Final = 0.2
+"""Seconds between two looks at whether the sweep shall stop."""
+
+
+@dataclass
+class SweepTrial:
+    """One trial: its number, its parameters and, once it ended, its outcome."""
+
+    number: int
+    params: dict[str, Any]
+    outcome: Outcome | None = None
+
+    @property
+    def state(self) -> str:
+        """Return ``done``, ``failed`` or, where the sweep was stopped before it ended, ``not run``."""
+        if self.outcome is None:
+            return "not run"
+        return "failed" if self.outcome.error else "done"
+
+    @property
+    def value(self) -> float:
+        """Return the objective in-sample; NaN where there is none."""
+        return self.outcome.runs[0].value if self.outcome is not None and self.outcome.runs else math.nan
+
+    @property
+    def held_out_value(self) -> float:
+        """Return the objective held-out; NaN where there is none."""
+        runs = self.outcome.runs if self.outcome is not None else ()
+        return runs[1].value if len(runs) > 1 else math.nan
+
+
+class Driver:
+    """Runs a search on a pool. ``trials`` holds every trial asked for, in the order of their numbers."""
+
+    def __init__(self, search: Search, stop: Event, show: Callable[[SweepTrial], None]) -> None:
+        self.trials: list[SweepTrial] = []
+        self._search = search
+        self._stop = stop
+        self._show = show
+        self._asked_all = False
+        self._told = 0
+
+    def run(self, pool: Pool) -> None:
+        """Run until all trials have ended, or until ``stop`` is set."""
+        while not self._stop.is_set():
+            self._ask(pool)
+            if self._told == len(self.trials):
+                return
+            ended = pool.next(LOOK)
+            if ended is not None:
+                self._take(*ended)
+
+    def _ask(self, pool: Pool) -> None:
+        # Counted from the last trial told, not from those running: what the sampler knows must not hang on who is fast.
+        while not self._asked_all and len(self.trials) - self._told < self._search.at_once:
+            params = self._search.ask()
+            if params is None:
+                self._asked_all = True
+                return
+            trial = SweepTrial(len(self.trials), params)
+            self.trials.append(trial)
+            pool.submit(trial.number, params)
+
+    def _take(self, number: int, outcome: Outcome) -> None:
+        trial = self.trials[number]
+        trial.outcome = outcome
+        self._show(trial)
+        while self._told < len(self.trials) and (following := self.trials[self._told]).outcome is not None:
+            known = math.isfinite(following.value)
+            self._search.tell(following.number, following.value if known else None)
+            self._told += 1

@@ -1,0 +1,188 @@
+"""Where trials run: an embedded Dask cluster of processes, or one that is running already."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import sys
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, Protocol
+
+import dask
+import distributed
+
+from kit.backtest.sweep_trial import Outcome, failure, run_trial
+from kit.errors import InvalidInput, NetworkUnavailable
+
+logger = logging.getLogger(__name__)
+
+_dask: Any = distributed  # parts of it have no types
+
+CONNECT_TIMEOUT: Final = 15.0
+
+CLOSE_TIMEOUT: Final = 5.0
+
+
+class Pool(Protocol):
+    """Takes trials and hands back what came of them, in the order in which they end."""
+
+    def submit(self, number: int, params: Mapping[str, Any]) -> None:
+        """Start a trial, or queue it."""
+        ...
+
+    def next(self, timeout: float) -> tuple[int, Outcome] | None:
+        """Return the next trial that ended; ``None`` if none did within ``timeout`` seconds."""
+        ...
+
+
+class DaskPool:
+    """Trials as futures of a Dask cluster, which runs those of a dead worker again."""
+
+    def __init__(self, client: Any, packed: bytes) -> None:
+        self._client = client
+        self._packed = packed
+        self._token = uuid.uuid4().hex[:12]
+        self._ended: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
+        self._running: dict[int, Any] = {}
+
+    def submit(self, number: int, params: Mapping[str, Any]) -> None:
+        """Start a trial, or queue it."""
+        future = self._client.submit(
+            run_trial, self._packed, dict(params), key=f"kit-trial-{self._token}-{number}", pure=False
+        )
+        self._running[number] = future  # Dask forgets a future that nobody holds
+        future.add_done_callback(lambda done: self._ended.put((number, done)))
+
+    def next(self, timeout: float) -> tuple[int, Outcome] | None:
+        """Return the next trial that ended; ``None`` if none did within ``timeout`` seconds."""
+        try:
+            number, future = self._ended.get(timeout=timeout)
+        except queue.Empty:
+            return None
+        self._running.pop(number, None)
+        if future.status == "finished":
+            outcome: Outcome = future.result()
+            return number, outcome
+        if future.status == "error":
+            return number, failure(future.exception())
+        raise NetworkUnavailable(
+            f"the Dask cluster lost trial {number} ({future.status}); is its scheduler still running?"
+        )
+
+    def cancel(self) -> None:
+        """Give up what has not ended."""
+        self._client.cancel(list(self._running.values()))
+        self._running.clear()
+
+
+@contextlib.contextmanager
+def open_pool(packed: bytes, *, workers: int, address: Any, room: Path) -> Iterator[DaskPool]:
+    """Open a cluster of ``workers`` processes, or connect to the one at ``address``; closed afterwards.
+
+    A cluster that was given is left running. Raises ``NetworkUnavailable`` where none answers.
+    """
+    with contextlib.ExitStack() as stack:
+        if address is None:
+            cluster = stack.enter_context(_embedded(workers, room))
+            client = stack.enter_context(_dask.Client(cluster, set_as_default=False))
+        else:
+            client = stack.enter_context(_connected(address))
+        pool = DaskPool(client, packed)
+        stack.callback(pool.cancel)
+        yield pool
+
+
+@contextlib.contextmanager
+def _embedded(workers: int, room: Path) -> Iterator[Any]:
+    """Start processes of their own: spawned, as forking a process with threads (a notebook's kernel) can deadlock."""
+    settings = {
+        "distributed.worker.multiprocessing-method": "spawn",
+        "distributed.worker.daemon": True,
+        "distributed.scheduler.active-memory-manager.start": False,
+        "distributed.admin.system-monitor.gil.enabled": False,
+    }
+    with dask.config.set(settings):
+        cluster = _dask.LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,  # a backtest holds the interpreter's lock nearly all the time
+            worker_class=TrialNanny,
+            host="127.0.0.1",
+            security=True,  # other users of the machine can connect to its ports, but not give orders
+            dashboard_address=None,
+            worker_dashboard_address=None,
+            memory_limit=0,  # mapped feeds would count as a worker's memory, though any number of them share it
+            local_directory=str(room / "workers"),
+            preload=["kit.backtest.sweep_preload"],
+            silence_logs=logging.CRITICAL,
+        )
+    try:
+        yield cluster
+    finally:
+        cluster.close(timeout=CLOSE_TIMEOUT)
+
+
+@contextlib.contextmanager
+def _connected(address: Any) -> Iterator[Any]:
+    if isinstance(address, distributed.Client):
+        yield address
+        return
+    try:
+        client = _dask.Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
+    except (OSError, TimeoutError) as error:
+        raise NetworkUnavailable(
+            f"no Dask scheduler answers at {address!r} ({error}); start one with `dask scheduler` and workers with "
+            "`dask worker ADDRESS`, or leave address away for processes on this machine"
+        ) from error
+    except ValueError as error:
+        raise InvalidInput(f"address is {address!r}; give the scheduler's, as tcp://10.0.0.5:8786 ({error})") from error
+    with client:
+        yield client
+
+
+class _MainHidden:
+    """Keeps spawned processes from running the user's script again.
+
+    ``multiprocessing`` imports the main module in each process that it spawns, for functions that are pickled by name.
+    Here they travel by value, so nothing needs it; and a script without ``if __name__ == "__main__":`` would start
+    the sweep once more in each worker. What is not found in the main module is not imported.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._depth = 0
+        self._kept: dict[str, Any] = {}
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._depth += 1
+            if self._depth == 1:
+                main = vars(self._main())
+                self._kept = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
+                main["__spec__"] = None
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0:
+                vars(self._main()).update(self._kept)
+
+    @staticmethod
+    def _main() -> ModuleType:
+        return sys.modules["__main__"]
+
+
+_MAIN_HIDDEN: Final = _MainHidden()
+
+
+class TrialNanny(distributed.Nanny):
+    """Starts a worker process, and another one when it dies."""
+
+    async def instantiate(self) -> Any:
+        """Start the process."""
+        with _MAIN_HIDDEN:
+            return await super().instantiate()

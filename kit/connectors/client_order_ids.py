@@ -19,12 +19,15 @@ _SALT_LENGTH: Final = ID_LENGTH - TAG_LENGTH - _STAMP_LENGTH
 _DIGITS: Final = string.digits + string.ascii_lowercase
 
 
+_PAIRS: Final = tuple(high + low for high in _DIGITS for low in _DIGITS)
+
+
 def _base36(number: int, length: int) -> str:
-    digits = []
-    for _ in range(length):
-        number, remainder = divmod(number, 36)
-        digits.append(_DIGITS[remainder])
-    return "".join(reversed(digits))
+    text = ""
+    for _ in range((length + 1) // 2):
+        number, remainder = divmod(number, 1296)
+        text = _PAIRS[remainder] + text
+    return text[-length:]
 
 
 def tag_of(core_name: str) -> str:

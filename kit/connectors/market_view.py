@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from kit.connectors.order_rules import floor_to
@@ -17,8 +18,10 @@ from kit.types.orders import OrderType
 NAN: Final = Decimal("NaN")
 
 
+@lru_cache(maxsize=4096, typed=True)
 def _exact(value: float) -> Decimal:
-    # repr is the shortest text that gives the same float, which is the price as the exchange wrote it.
+    # repr is the shortest text that gives the same float, which is the price as the exchange wrote it. The same prices
+    # are asked for again and again, by several readers within a tick.
     return Decimal(repr(value)) if value == value else NAN  # noqa: PLR0124
 
 
@@ -75,8 +78,8 @@ class MarketView:
 
     def get_mid_price(self, trading_pair: str) -> Decimal:
         """Return the mean of best bid and best ask."""
-        book = self.get_order_book(trading_pair)
-        return (_exact(book.get_price(True)) + _exact(book.get_price(False))) / 2
+        get_price = self.get_order_book(trading_pair).get_price
+        return (_exact(get_price(True)) + _exact(get_price(False))) / 2
 
     def get_price_by_type(self, trading_pair: str, price_type: PriceType) -> Decimal:
         """Return mid, best bid, best ask or last trade price; other types belong to a strategy (``InvalidInput``)."""

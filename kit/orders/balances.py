@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from kit.errors import InvalidInput
 from kit.orders import frames
-from kit.orders.exact import EXACT, ZERO, share_of, total
+from kit.orders.exact import EXACT, ZERO, share_of
+from kit.orders.holds import Hold, Holds
 from kit.orders.in_flight_order import InFlightOrder
 from kit.types.orders import Balance, BalanceUpdate, OrderType
 
@@ -32,24 +33,15 @@ class _Report:
     snapshot_arrival: int = 0
 
 
-@dataclass(slots=True)
-class _Hold:
-    asset: str
-    full: Decimal
-    amount: Decimal
-    placed: int
-    acknowledged_time: float = 0.0
-    acknowledged_arrival: int | None = None
-
-    def is_reflected_by(self, report: _Report) -> bool:
-        if self.acknowledged_arrival is None:
-            return False
-        if report.snapshot_arrival > self.acknowledged_arrival:
-            return True
-        stamped = report.stream_time > 0 and self.acknowledged_time > 0
-        if stamped and self.acknowledged_time - report.stream_time < _OUT_OF_ORDER:
-            return report.stream_arrival > self.placed and report.stream_time >= self.acknowledged_time
-        return report.stream_arrival > self.acknowledged_arrival
+def _is_reflected(hold: Hold, report: _Report) -> bool:
+    if hold.acknowledged_arrival is None:
+        return False
+    if report.snapshot_arrival > hold.acknowledged_arrival:
+        return True
+    stamped = report.stream_time > 0 and hold.acknowledged_time > 0
+    if stamped and hold.acknowledged_time - report.stream_time < _OUT_OF_ORDER:
+        return report.stream_arrival > hold.placed and report.stream_time >= hold.acknowledged_time
+    return report.stream_arrival > hold.acknowledged_arrival
 
 
 class Balances:
@@ -72,13 +64,13 @@ class Balances:
 
     def __init__(self) -> None:
         self._reports: dict[str, _Report] = {}
-        self._holds: dict[str, _Hold] = {}
+        self._holds = Holds()
         self._arrivals = 0
 
     @property
     def assets(self) -> tuple[str, ...]:
         """Return the assets that were reported or are held, sorted."""
-        return tuple(sorted({*self._reports, *(hold.asset for hold in self._holds.values())}))
+        return tuple(sorted({*self._reports, *self._holds.assets}))
 
     def total(self, asset: str) -> Decimal:
         """Return the reported total of an asset, zero if the account has none."""
@@ -86,11 +78,12 @@ class Balances:
 
     def available(self, asset: str) -> Decimal:
         """Return what is free to trade, never below zero."""
-        return max(ZERO, EXACT.subtract(self._balance(asset).available, self.held(asset)))
+        reported, held = self._balance(asset).available, self._holds.sum(asset)
+        return max(ZERO, EXACT.subtract(reported, held)) if held else max(ZERO, reported)
 
     def held(self, asset: str) -> Decimal:
         """Return what our orders take that the last report does not reflect yet."""
-        return total(hold.amount for hold in self._holds.values() if hold.asset == asset)
+        return self._holds.sum(asset)
 
     def apply(self, update: BalanceUpdate) -> bool:
         """Take in a pushed balance; return whether it was news: one stamped before the last pushed one is passed over.
@@ -100,7 +93,9 @@ class Balances:
         Raises ``InvalidInput`` for amounts that are not finite numbers.
         """
         _check_finite(update.asset, update.balance)
-        report = self._reports.setdefault(update.asset, _Report(_NOTHING))
+        report = self._reports.get(update.asset)
+        if report is None:
+            report = self._reports[update.asset] = _Report(_NOTHING)
         if update.timestamp > 0 and 0 < report.stream_time - update.timestamp < _OUT_OF_ORDER:
             return False
         report.balance = update.balance
@@ -141,11 +136,11 @@ class Balances:
         if order.is_buy:
             cost = EXACT.multiply(amount, order.price or price or ZERO)
             asset, amount = order.quote_asset, EXACT.multiply(cost, EXACT.add(Decimal(1), max(fee_rate, ZERO)))
-        self._holds[order.client_order_id] = _Hold(asset, amount, amount, placed=self._next_arrival())
+        self._holds.add(order.client_order_id, Hold(asset, amount, amount, placed=self._next_arrival()))
 
     def release(self, client_order_id: str) -> None:
         """End a hold at once, for an order that was never sent; orders that were sent end theirs by ``observe``."""
-        self._holds.pop(client_order_id, None)
+        self._holds.remove(client_order_id)
 
     def observe(self, order: InFlightOrder, timestamp: float) -> None:
         """Follow a change of an order; an observer for ``ClientOrderTracker.add_observer``."""
@@ -157,9 +152,9 @@ class Balances:
             self.release(order.client_order_id)
             return
         if order.is_done and executed < order.amount:
-            hold.amount = share_of(hold.full, executed, order.amount)
+            self._holds.resize(hold, share_of(hold.full, executed, order.amount))
         if hold.acknowledged_arrival is None and (order.is_done or _rests(order)):
-            hold.acknowledged_arrival, hold.acknowledged_time = self._next_arrival(), timestamp
+            self._holds.acknowledge(order.client_order_id, self._next_arrival(), timestamp)
             self._drop_reflected(hold.asset)
 
     def frame(self) -> pd.DataFrame:
@@ -174,9 +169,9 @@ class Balances:
         report = self._reports.get(asset)
         if report is None:
             return
-        for order_id, hold in list(self._holds.items()):
-            if hold.asset == asset and hold.is_reflected_by(report):
-                del self._holds[order_id]
+        for order_id, hold in self._holds.acknowledged(asset):
+            if _is_reflected(hold, report):
+                self._holds.remove(order_id)
 
     def _next_arrival(self) -> int:
         self._arrivals += 1

@@ -17,6 +17,7 @@ from kit.types.orders import LimitOrder, OrderState, OrderType, OrderUpdate, Tim
 
 _S = OrderState
 _ENDS = frozenset({_S.FILLED, _S.CANCELED, _S.EXPIRED})
+_DONE = frozenset(state for state in OrderState if state.is_done)
 _EXISTS = _ENDS | {_S.OPEN, _S.PARTIALLY_FILLED}
 
 TRANSITIONS: Mapping[OrderState, frozenset[OrderState]] = MappingProxyType(
@@ -101,12 +102,12 @@ class InFlightOrder:
     @property
     def is_open(self) -> bool:
         """Tell whether the order rests, or may rest, on the exchange."""
-        return self.progress.is_open
+        return self.progress not in _DONE
 
     @property
     def is_done(self) -> bool:
         """Tell whether nothing but missing or late fills can follow."""
-        return self.progress.is_done
+        return self.progress in _DONE
 
     @property
     def is_filled(self) -> bool:
@@ -151,6 +152,8 @@ class InFlightOrder:
     @property
     def missing_amount(self) -> Decimal:
         """Return the base amount that the exchange states as executed and for which no fill has arrived."""
+        if not self.stated_filled:
+            return ZERO
         return max(ZERO, EXACT.subtract(self.stated_filled, self.fills.base))
 
     @property

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from kit.connectors.connector import Connector, Mode
 from kit.connectors.connector_manager import ConnectorManager
+from kit.connectors.live_recordings import LiveRecordings
 from kit.core.affinity import LoopAffinity
 from kit.core.clock import SYSTEM_TIME, Clock, ClockMode, TimeSource
 from kit.core.tasks import TaskSupervisor
@@ -28,6 +29,8 @@ from kit.types.ports import Credentials, Endpoint
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from kit.storage.recorder import Recorder
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +118,7 @@ class TradingCore:
         self._logs: list[SessionLog] = []
         self._strategy: StrategyBase | None = None
         self._session: SessionRecording | None = None
+        self._recordings = LiveRecordings(time_source)
         self._clock_task: asyncio.Task[None] | None = None
         self._adding: asyncio.Task[Connector] | None = None
         self._marks: dict[tuple[str, str], Decimal] = {}
@@ -229,6 +233,7 @@ class TradingCore:
             missing.append(self._strategy)
         for child in missing:
             self.clock.add_iterator(child)
+        self._recordings.follow(self.connectors)
 
     def _let_go(self, connector: Connector) -> None:
         """Take out a strategy whose market is about to be removed under it: it would place orders meanwhile."""
@@ -325,6 +330,7 @@ class TradingCore:
             names = list(self.connectors)
             lefts = await asyncio.gather(*(self.connector_manager.remove_connector(name, timeout) for name in names))
             self._sync_clock()
+            await self._recordings.close()
             tasks_left = await self.supervisor.close()
             self.supervisor = TaskSupervisor(self.name)
             self.connector_manager.bind(self.supervisor, self.affinity)
@@ -376,6 +382,18 @@ class TradingCore:
         strategy.cancel_all()
 
     # -- the record ------------------------------------------------------------------------------------------------
+
+    def record(self, folder: str | Path, *, pairs: Sequence[str] | None = None) -> Recorder:
+        """Record the market data of this core's connectors into ``folder``, until ``stop()`` of what is returned.
+
+        ``pairs`` ``None``: all, also of connectors added later. The recorder's ``status()`` tells how it stands; the
+        end of a ``with`` block ends it, and so does ``stop()`` of the core. ``kit.open_recording(folder)`` reads at any
+        moment; a folder that holds a recording is added to. Asked again for the same it hands back what records.
+
+        Raises ``NotReady`` without connectors, ``UnknownPair``, ``InvalidInput`` when another recorder writes there,
+        and ``OSError``.
+        """
+        return self.affinity.run_sync(self._recordings.start, folder, self.connectors, pairs)
 
     def record_session(self, folder: str | Path) -> SessionRecording:
         """Record all that reaches this core and all that it decides, into a new file in ``folder``, until ``stop``.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -59,6 +58,7 @@ class MarketWriter:
         self._lock = FolderLock(self.folder)
         self._next: dict[Path, int] = defaultdict(lambda: 1)
         self._parts: dict[Path, list[Part]] = defaultdict(list)
+        self._merged: set[Path] = set()
         self.last: int | None = None
         try:
             self._look_around((exchange, trading_pair))
@@ -71,20 +71,19 @@ class MarketWriter:
         """Return the size of all files of the market on disk, in bytes."""
         return sum(part.size for parts in self._parts.values() for part in parts)
 
-    def write(self, events: MarketEvents) -> None:
-        """Write events at once, into one file a day and million rows.
+    def write(self, events: MarketEvents) -> int:
+        """Write the first of the events into a file, up to the end of a UTC day or a million; return how many.
 
-        Raises ``InvalidInput`` when local times descend or begin before what is recorded already; nothing is written
-        then. After an ``OSError`` the days before the failing one are written.
+        Raises ``InvalidInput`` when local times descend or begin before what is recorded already, and ``OSError``;
+        nothing is written then.
         """
         if not len(events):
-            return
+            return 0
         self._check_order(events)
-        days = events.local_ts // DAY
-        bounds = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(events)]
-        for start, stop in pairwise(bounds):
-            for first in range(start, stop, FULL):
-                self._write_one(events.rows(first, min(first + FULL, stop)))
+        end_of_day = (int(events.local_ts[0]) // DAY + 1) * DAY
+        rows = min(int(np.searchsorted(events.local_ts, end_of_day)), FULL)
+        self._write_one(events.rows(0, rows))
+        return rows
 
     def _check_order(self, events: MarketEvents) -> None:
         times = events.local_ts
@@ -116,12 +115,14 @@ class MarketWriter:
 
     def tidy(self) -> None:
         """Merge files where many small ones have come together; takes a second or so at most."""
-        for folder in list(self._parts):
-            for limit in (1, FANOUT, FANOUT**2):
-                run = self._tail(folder, limit)
-                rows = sum(part.rows for part in run)
-                if len(run) >= FANOUT or (len(run) > 1 and rows * 2 > FULL):
-                    self._merge(folder, run)
+        *past, today = sorted(self._parts) or [self.folder]
+        for folder in past:
+            if folder not in self._merged:
+                self._merge_all(folder)
+        for limit in (1, FANOUT, FANOUT**2):
+            run = self._tail(today, limit)
+            if len(run) >= FANOUT or (len(run) > 1 and sum(part.rows for part in run) * 2 > FULL):
+                self._merge(today, run)
 
     def _tail(self, folder: Path, limit: int) -> list[Part]:
         """Return the last files of a day that hold no more than ``limit`` as first written, while they make one."""
@@ -140,7 +141,7 @@ class MarketWriter:
         Raises ``OSError``, and ``InvalidInput`` when a file of the market was damaged meanwhile; nothing is lost then.
         """
         try:
-            for folder in list(self._parts):
+            for folder in self._parts:
                 self._merge_all(folder)
         finally:
             self._lock.release()
@@ -158,6 +159,7 @@ class MarketWriter:
             if not part.full:
                 run.append(part)
         self._merge(folder, run)
+        self._merged.add(folder)
 
     def _merge(self, folder: Path, run: list[Part]) -> None:
         if len(run) < 2:
@@ -176,19 +178,22 @@ class MarketWriter:
     # -- what is there already -----------------------------------------------------------------------------------
 
     def _look_around(self, market: tuple[str, str]) -> None:
+        """Clear away what a crash left, and find where the latest day goes on."""
+        latest: list[tuple[PartName, Path]] = []
         for folder in sorted(self.folder.glob("date=*")):
             for leftover in [*folder.glob(".part-*.tmp"), *void(folder.iterdir())]:
                 _delete(leftover)
-            infos = [(path, name, _info(path)) for path in folder.iterdir() if (name := parse(path)) is not None]
-            for path, name, info in sorted(infos, key=lambda found: found[1]):
-                if (info.exchange, info.trading_pair) != market:
-                    raise InvalidInput(
-                        f"{path} holds {info.trading_pair} of {info.exchange}, not {market[1]} of {market[0]}, whose "
-                        f"name on disk is the same; record into another folder"
-                    )
-                self._parts[folder].append(self._part(folder, name, info.rows))
-                self._next[folder] = name.last + 1
-                self.last = max(info.last, self.last or info.last)
+            latest = sorted((name, path) for path in folder.iterdir() if (name := parse(path))) or latest
+        for name, path in latest:
+            info = _info(path)
+            if (info.exchange, info.trading_pair) != market:
+                raise InvalidInput(
+                    f"{path} holds {info.trading_pair} of {info.exchange}, not {market[1]} of {market[0]}, whose name "
+                    f"on disk is the same; record into another folder"
+                )
+            self._parts[path.parent].append(self._part(path.parent, name, info.rows))
+            self._next[path.parent] = name.last + 1
+            self.last = info.last
 
     @staticmethod
     def _part(folder: Path, name: PartName, rows: int) -> Part:

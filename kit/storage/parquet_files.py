@@ -78,7 +78,7 @@ def write_part(path: Path, events: MarketEvents, *, durable: bool = True) -> Par
         decimals[name] = None if scaled is None else scaled[1]
         columns[name] = columns[name] if scaled is None else scaled[0]
     part = _describe(events, decimals)
-    table = pa.table(columns)
+    table = pa.Table.from_arrays([_arrow(array) for array in columns.values()], names=list(columns))
     temporary = path.with_name(f".{path.name}.tmp")
     with temporary.open("wb") as file:
         with pq.ParquetWriter(file, table.schema, **_FORM) as writer:
@@ -89,6 +89,20 @@ def write_part(path: Path, events: MarketEvents, *, durable: bool = True) -> Par
             os.fsync(file.fileno())
     temporary.replace(path)
     return part
+
+
+def _arrow(array: np.ndarray[Any, Any]) -> pa.Array:
+    """Hand an array over as it lies in memory; ``pa.array`` would import pandas, for a second or two."""
+    buffer = pa.py_buffer(np.ascontiguousarray(array))
+    return pa.Array.from_buffers(pa.from_numpy_dtype(array.dtype), len(array), [None, buffer])
+
+
+def _numpy(chunk: pa.Array, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Return a view; ``to_numpy`` would import pandas."""
+    buffer = chunk.buffers()[1]
+    if buffer is None:
+        return np.empty(0, dtype)
+    return np.frombuffer(buffer, dtype, len(chunk), chunk.offset * dtype.itemsize)
 
 
 def _describe(events: MarketEvents, decimals: dict[str, int | None]) -> PartInfo:
@@ -161,8 +175,11 @@ class PartFile:
         return MarketEvents(self.part.exchange, self.part.trading_pair, **self.read(groups), info=self.part.info)
 
     def _array(self, name: str, column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
-        array: np.ndarray[Any, Any] = column.to_numpy()
+        if column.null_count:
+            raise InvalidInput(f"{self.path} has empty cells in column {name}; was it changed by another program?")
         decimals = self.part.decimals.get(name)
+        dtype = np.dtype(COLUMNS[name] if decimals is None else np.int64)
+        array = np.concatenate([np.empty(0, dtype), *(_numpy(chunk, dtype) for chunk in column.chunks)])
         return array if decimals is None else unscale(array, decimals)
 
     def _read_info(self) -> PartInfo:

@@ -54,20 +54,15 @@ class RecordingWriter:
         """
         for key, waiting in self._waiting.items():
             if waiting:
-                events = MarketEvents.concat(waiting) if len(waiting) > 1 else waiting[0]
-                self._waiting[key] = [events]
-                self._write(self._writers[key], key, events)
-
-    def _write(self, writer: MarketWriter, key: tuple[str, str], events: MarketEvents) -> None:
-        try:
-            writer.write(events)
-        except OSError:
-            raise
-        except BaseException:
-            self._waiting[key] = []
-            raise
-        self._waiting[key] = []
-        writer.tidy()
+                events, writer = MarketEvents.concat(waiting), self._writers[key]
+                waiting[:] = []
+                try:
+                    while len(events):
+                        events = events.rows(writer.write(events), len(events))
+                except OSError:
+                    waiting[:] = [events]
+                    raise
+                writer.tidy()
 
     def close(self) -> None:
         """Write what was appended and merge each day's files; idempotent."""

@@ -135,15 +135,22 @@ class Recording:
         import pandas as pd
 
         rows = []
-        for (exchange, pair), parts in self._parts.items():
-            for start, end in self._market_gaps(parts):
+        for exchange, pair in self.markets:
+            for start, end in self._market_gaps(pair, exchange):
                 rows.append((exchange, pair, start, end, (end - start) / NANOSECONDS))
         frame = pd.DataFrame(rows, columns=["exchange", "trading_pair", "start", "end", "seconds"])
         for name in ("start", "end"):
             frame[name] = pd.to_datetime(frame[name].astype("int64"), unit="ns", utc=True)
         return frame.astype({"seconds": "float64"})
 
-    def _market_gaps(self, parts: Sequence[_Part]) -> list[tuple[int, int]]:
+    def _market_gaps(self, trading_pair: str, exchange: str) -> list[tuple[int, int]]:
+        while True:
+            try:
+                return self._gaps_of(self._find(trading_pair, exchange))
+            except FileNotFoundError:  # merged meanwhile
+                self._parts = _scan(self.path)
+
+    def _gaps_of(self, parts: Sequence[_Part]) -> list[tuple[int, int]]:
         found: list[tuple[int, int]] = []
         before: int | None = None  # local time of the last event
         missing = False
@@ -178,7 +185,8 @@ class Recording:
         import pandas as pd
 
         rows = []
-        for (exchange, pair), parts in self._parts.items():
+        for exchange, pair in self.markets:
+            gaps, parts = self._market_gaps(pair, exchange), self._find(pair, exchange)
             events, size = sum(part.info.rows for part in parts), sum(part.size for part in parts)
             rows.append(
                 {
@@ -189,7 +197,7 @@ class Recording:
                     "events": events,
                     "trades": sum(part.info.count(EventKind.TRADE) for part in parts),
                     "snapshots": sum(part.info.count(EventKind.CLEAR) for part in parts),
-                    "gaps": len(self._market_gaps(parts)),
+                    "gaps": len(gaps),
                     "files": len(parts),
                     "bytes": size,
                     "bytes_per_event": round(size / events, 2),

@@ -419,3 +419,13 @@ def test_a_single_file_opens(tmp_path: Path) -> None:
 def test_kit_imports_without_pyarrow() -> None:
     code = "import kit, sys; sys.exit('pyarrow' in sys.modules or 'numpy' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_writing_and_reading_need_no_pandas(tmp_path: Path) -> None:
+    code = (
+        "import sys; from tests.storage.test_recordings import *\n"
+        "loaded = {'pandas'} & set(sys.modules)\n"
+        "record(Path(sys.argv[1]), events(10)); assert len(open_recording(sys.argv[1]).events(PAIR)) == 10\n"
+        "sys.exit(bool({'pandas'} & set(sys.modules)) or bool(loaded))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, cwd=Path(__file__).parents[2])

@@ -10,6 +10,7 @@ import importlib.util
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from kit.backtest.parity import parity as parity
     from kit.backtest.result import Result as Result
     from kit.backtest.runner import backtest as backtest
     from kit.backtest.runner import backtest_async as backtest_async
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from kit.storage.recordings import Recording as Recording
     from kit.storage.recordings import open_recording as open_recording
     from kit.storage.sanity import check as check
+    from kit.storage.session_files import open_session as open_session
     from kit.strategy.params import Params as Params
     from kit.strategy.params import param as param
     from kit.strategy.polled_price import UrlPrice as UrlPrice
@@ -88,7 +90,9 @@ _HOMES: Final = {
     "import_raw": "kit.storage.importers",
     "load_events": "kit.storage.importers",
     "open_recording": "kit.storage.recordings",
+    "open_session": "kit.storage.session_files",
     "param": "kit.strategy.params",
+    "parity": "kit.backtest.parity",
     "sweep": "kit.backtest.sweep",
     "sweep_async": "kit.backtest.sweep",
     "to_hftbacktest": "kit.storage.exporters",
@@ -130,7 +134,9 @@ __all__ = [
     "import_raw",
     "load_events",
     "open_recording",
+    "open_session",
     "param",
+    "parity",
     "sweep",
     "sweep_async",
     "to_hftbacktest",

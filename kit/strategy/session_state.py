@@ -13,7 +13,8 @@ from typing import Any, Final
 from kit.connectors.connector import Connector
 from kit.market.order_book_tracker import OrderBookTracker
 from kit.market.tracked_book import TrackedBook
-from kit.orders.balances import _Hold, _Report
+from kit.orders.balances import _Report
+from kit.orders.holds import Hold
 from kit.orders.in_flight_order import InFlightOrder
 from kit.storage.session_codec import build
 from kit.types.market import OrderBookDiff, OrderBookSnapshot, PublicTrade
@@ -108,7 +109,7 @@ def _restore_book(track: TrackedBook, state: Mapping[str, Any]) -> None:
 
 def _balances_state(connector: Connector) -> dict[str, Any]:
     balances = connector.balances
-    return {"arrivals": balances._arrivals, "reports": dict(balances._reports), "holds": dict(balances._holds)}
+    return {"arrivals": balances._arrivals, "reports": dict(balances._reports), "holds": dict(balances._holds._all)}
 
 
 def _restore_balances(connector: Connector, state: Mapping[str, Any]) -> None:
@@ -118,5 +119,7 @@ def _restore_balances(connector: Connector, state: Mapping[str, Any]) -> None:
         values = dict(report) | {"balance": build(Balance, report["balance"])}
         balances._reports[asset] = _Report(**values)
     for order_id, hold in state["holds"].items():
-        values = dict(hold) | {"full": Decimal(hold["full"]), "amount": Decimal(hold["amount"])}
-        balances._holds[order_id] = _Hold(**values)
+        full, amount, arrival = Decimal(hold["full"]), Decimal(hold["amount"]), hold["acknowledged_arrival"]
+        balances._holds.add(order_id, Hold(hold["asset"], full, amount, hold["placed"]))
+        if arrival is not None:
+            balances._holds.acknowledge(order_id, arrival, hold["acknowledged_time"])

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from decimal import Decimal
+from typing import ClassVar
 
 import pytest
 
@@ -69,7 +70,7 @@ class Follower(kit.Strategy):
 class Peeker(Follower):
     """Looks at a variable that the market has not told yet."""
 
-    future: list[Decimal] = []
+    future: ClassVar[list[Decimal]] = []
 
     def on_tick(self, timestamp):
         for order in self.active_orders:

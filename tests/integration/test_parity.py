@@ -68,6 +68,11 @@ def check(report) -> None:
     assert kinds["place"] > SECONDS / 10
     assert kinds["cancel"] > SECONDS / 20
     assert not report.notes
+    fills = report.fills
+    assert fills.real_fills > SECONDS / 10
+    best = fills.fits[0]
+    assert best.matched >= 0.9 * fills.real_fills, fills
+    assert best.invented <= 0.1 * fills.real_fills, fills
 
 
 @pytest.fixture
@@ -87,8 +92,19 @@ async def test_a_live_session_takes_the_same_decisions(market_of, tmp_path):
     core, testnet, connect = market_of
     market = await connect(mode="live")
     path = await session_of(core, market, testnet, tmp_path, SECONDS)
-    report = await asyncio.to_thread(parity, path, fills=False)
+    report = await asyncio.to_thread(parity, path)
     if folder := os.environ.get("KIT_PARITY_KEEP"):
         (Path(folder) / path.name).write_bytes(path.read_bytes())
         (Path(folder) / "report.txt").write_text(str(report))
     check(report)
+
+
+async def test_a_paper_session_takes_the_same_decisions(market_of, tmp_path):
+    core, testnet, connect = market_of
+    market = await connect(mode="paper", balances={"BTC": 10, "USDT": 1_000_000}, timeout=120)
+    path = await session_of(core, market, testnet, tmp_path, min(SECONDS, 30))
+    report = await asyncio.to_thread(parity, path)
+    assert report.equal, report
+    assert report.param_changes >= 5
+    assert (report.frame()["action"] == "place").sum() > 3
+    assert report.fills is not None

@@ -1,0 +1,140 @@
+"""Files of sessions: written by a thread in blocks, readable whatever happened to the end."""
+
+import gzip
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from kit.errors import InvalidInput
+from kit.storage import session_files
+from kit.storage.session_files import SUFFIX, Frame, SessionWriter, open_session
+
+
+def frames(count, start=0):
+    return [Frame(n, "market", "ex", 100.0 + n, ["x", n], {"ex.book": [n + 0.5]}, []) for n in range(start, count)]
+
+
+def write(path, entries, *, end=True):
+    writer = SessionWriter(path, {"core": "c"})
+    for frame in entries:
+        writer.put(frame)
+    if end:
+        writer.put(Frame(len(entries), "end", "c", 200.0, {"reentered": 0}))
+    writer.close()
+    return writer
+
+
+def test_what_was_written_is_read(tmp_path):
+    path = tmp_path / f"one{SUFFIX}"
+    writer = write(path, frames(50))
+    assert writer.frames == 51
+    assert writer.bytes == path.stat().st_size
+    log = open_session(path)
+    assert log.whole
+    assert log.header["core"] == "c"
+    assert log.frames[:50] == frames(50)
+    assert log.seconds == 100.0
+    assert [frame.number for frame in log.of("end")] == [50]
+    assert open_session(tmp_path).frames == log.frames
+    assert "50 market" in repr(log)
+
+
+@pytest.mark.parametrize("share", [0.99, 0.9, 0.5])
+def test_a_cut_off_end_costs_the_end_only(tmp_path, share):
+    path = tmp_path / f"cut{SUFFIX}"
+    writer = SessionWriter(path, {"core": "c"})
+    for frame in frames(2000):
+        writer.put(frame)
+        if frame.number % 100 == 99:
+            writer._drain()  # a block of its own, as after every second
+    writer.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    log = open_session(path)
+    assert not log.whole
+    assert "cut off" in log.problem or "not stopped" in log.problem
+    assert len(log.frames) >= 2000 * share - 220
+    assert log.frames == frames(2000)[: len(log.frames)]
+
+
+def test_damage_in_the_middle_is_told(tmp_path):
+    path = tmp_path / f"bad{SUFFIX}"
+    write(path, [*frames(10), *frames(30, start=20)])
+    with pytest.raises(InvalidInput, match="damaged: frame 10 is followed by number 20"):
+        open_session(path)
+
+
+def test_what_is_no_session_is_told(tmp_path):
+    path = tmp_path / f"no{SUFFIX}"
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(InvalidInput, match="no recorded session"):
+        open_session(path)
+    path.write_bytes(gzip.compress(b'{"format": 99}\n'))
+    with pytest.raises(InvalidInput, match="format 99"):
+        open_session(path)
+    with pytest.raises(InvalidInput, match="no file or folder"):
+        open_session(tmp_path / "none")
+
+
+def test_a_file_is_never_overwritten(tmp_path):
+    path = tmp_path / f"one{SUFFIX}"
+    write(path, [])
+    with pytest.raises(InvalidInput, match="cannot be written"):
+        SessionWriter(path, {})
+
+
+def test_a_disk_that_fails_ends_the_recording_not_the_core(tmp_path, monkeypatch, caplog):
+    writer = SessionWriter(tmp_path / f"full{SUFFIX}", {})
+
+    def full(_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(writer, "_write", full)
+    writer.put(frames(1)[0])
+    writer.close()
+    assert "no space left" in writer.error
+    assert "recorded no further" in caplog.text
+    writer.put(frames(1)[0])  # harmless
+
+
+def test_a_disk_that_is_too_slow_ends_the_recording(tmp_path, monkeypatch):
+    monkeypatch.setattr(session_files, "MOST_WAITING", 10)
+    writer = SessionWriter(tmp_path / f"slow{SUFFIX}", {})
+    for frame in frames(20):
+        writer.put(frame)
+    writer.close()
+    assert "does not keep up" in writer.error
+    assert open_session(writer.path).frames == []
+
+
+def test_a_killed_process_loses_a_second_or_two(tmp_path):
+    path = tmp_path / f"killed{SUFFIX}"
+    code = f"""
+        import time
+        from pathlib import Path
+        from kit.storage.session_files import Frame, SessionWriter
+        writer = SessionWriter(Path({str(path)!r}), {{"core": "c"}})
+        number = 0
+        while True:
+            writer.put(Frame(number, "market", "ex", time.time(), ["x", number]))
+            number += 1
+            time.sleep(0.002)
+    """
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)])
+    try:
+        end = time.monotonic() + 30
+        while not (path.exists() and path.stat().st_size > 2500):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        killed = time.time()
+        process.send_signal(signal.SIGKILL)
+    finally:
+        process.kill()
+        process.wait()
+    log = open_session(path)
+    assert not log.whole
+    assert killed - log.frames[-1].at < session_files.FLUSH_INTERVAL + 2.0

@@ -352,7 +352,8 @@ class Connector(MarketView, NetworkIterator):
     def _trading_desk(self) -> OrderDesk:
         if self.desk is None:
             raise NotSupported(
-                f"{self.name} runs in mode {self.mode!r}, which places no orders; add the connector with mode='paper' or 'live'"
+                f"{self.name} runs in mode {self.mode!r}, which places no orders; add the connector with mode='paper' "
+                "or 'live'"
             )
         if self.trading_refused:
             raise AuthenticationFailed(f"{self.name} refuses to trade: {self.trading_refused}")

@@ -16,6 +16,7 @@ _COMMANDS = {
     "backtest": "run a strategy on recorded order books, as a TOML file describes it",
     "demo": "run the whole lifecycle against a loopback exchange and watch it",
     "lab": "open JupyterLab on the quickstart notebook",
+    "record": "record order books and trades into files, without a strategy",
     "testnet": "run the loopback exchange until interrupted",
 }
 

@@ -66,7 +66,13 @@ async def test_market_making_on_paper_fills_at_prices_that_the_tape_explains(cor
     market = await connect(core, testnet)
     tape = Tape(market)
     core.strategy = kit.PureMarketMaking(
-        market, PAIR, bid_spread="0.0001", ask_spread="0.0001", order_amount="0.01", order_refresh_time=3
+        market,
+        PAIR,
+        bid_spread="0.0001",
+        ask_spread="0.0001",
+        order_amount="0.01",
+        order_refresh_time=3,
+        filled_order_delay=0.5,
     )
     await core.start()
     await until(lambda: len(tape.fills) >= 4, "four fills", 120)

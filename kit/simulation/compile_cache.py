@@ -12,17 +12,20 @@ import logging
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import numba
 
 _log = logging.getLogger(__name__)
+# What the kernel does without: reference counts (it has no objects), rewrites of array expressions, C entry points.
+_OPTIONS: Final = {"error_model": "numpy", "_nrt": False, "no_rewrites": True, "no_cfunc_wrapper": True}
+_njit: Any = numba.njit  # its stubs do not know all options
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def inline(function: _F) -> _F:
     """Compile a function that is only called from other compiled code; it is stored with its callers."""
-    return cast("_F", numba.njit(error_model="numpy")(function))
+    return cast("_F", _njit(no_cpython_wrapper=True, **_OPTIONS)(function))
 
 
 def merge(function: _F) -> _F:
@@ -30,16 +33,16 @@ def merge(function: _F) -> _F:
 
     Each function compiled apart costs about 0.1 s of the first compilation.
     """
-    return cast("_F", numba.njit(inline="always")(function))
+    return cast("_F", _njit(inline="always")(function))
 
 
 def entry(function: _F) -> _F:
     """Compile a function that Python calls, on its first call, and keep the code for later processes."""
     try:
-        compiled = numba.njit(error_model="numpy", cache=True)(function)
+        compiled = _njit(cache=True, **_OPTIONS)(function)
     except RuntimeError as error:  # numba's word for: no folder to write to
         _log.warning("compiled code cannot be kept (%s): every process will compile it again", error)
-        return inline(function)
+        return cast("_F", _njit(**_OPTIONS)(function))
     _bind_to_sources(compiled)
     return cast("_F", compiled)
 

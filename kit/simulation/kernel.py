@@ -440,16 +440,14 @@ def act(state: int, what: int) -> int:
     """Do one thing; arguments and answers lie in the state."""
     if what == SUBMIT:
         submit(state)
-    elif what == REMOVE:
+    elif what in (REMOVE, POSITION):
         order = find_order(state, read_int(state, ARG))
         write_int(state, OUT, read_int(order, O_LEAVES) if order else -1)
-        if order:
+        if order and what == REMOVE:
             write_int(order, O_LEAVES, 0)
             refresh(state)
-    elif what == POSITION:
-        order = find_order(state, read_int(state, ARG))
-        write_int(state, OUT, read_int(order, O_LEAVES) if order else -1)
-        write_float(state, OUT + 1, read_float(order, O_FRONT) if order else 0.0)
+        elif order:
+            write_float(state, OUT + 1, read_float(order, O_FRONT))
     elif what == LEVELS:
         _levels(state)
     elif what == AMOUNT:

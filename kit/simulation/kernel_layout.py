@@ -80,6 +80,7 @@ O_SEQUENCE: Final = 4
 O_FRONT: Final = 5  # float, base
 O_TRADED: Final = 6  # float, base: traded at the level since its last depth change
 ORDER_WORDS: Final = 8
+ORDER_BYTES: Final = 8 * ORDER_WORDS
 
 # One fill.
 F_ID: Final = 0

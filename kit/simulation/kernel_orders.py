@@ -41,6 +41,7 @@ from kit.simulation.kernel_layout import (
     O_SEQUENCE,
     O_SIDE,
     O_TRADED,
+    ORDER_BYTES,
     ORDER_WORDS,
     ORDERS,
     OUT,
@@ -64,12 +65,6 @@ from kit.simulation.kernel_layout import (
 )
 from kit.simulation.kernel_memory import plain, read_float, read_int, write_float, write_int
 from kit.simulation.kernel_queue import queue_depth, queue_trade
-
-
-@merge
-def order_at(state: int, index: int) -> int:
-    """Return the address of an own order."""
-    return read_int(state, P_ORDERS) + 8 * ORDER_WORDS * index
 
 
 @inline
@@ -101,9 +96,9 @@ def refresh(state: int) -> None:
         write_int(state, OWN_WORST + side, -NONE)
     kept = 0
     for index in range(read_int(state, ORDERS)):
-        order = order_at(state, index)
+        order = read_int(state, P_ORDERS) + ORDER_BYTES * index
         if read_int(order, O_LEAVES) > 0:
-            _keep(state, order, order_at(state, kept))
+            _keep(state, order, read_int(state, P_ORDERS) + ORDER_BYTES * kept)
             kept += 1
     write_int(state, ORDERS, kept)
     write_int(state, RESTING, kept)
@@ -126,7 +121,7 @@ def own_depth(state: int, side: int, key: int, before: float, after: float) -> N
     if read_int(state, QUEUE) == FIFO:
         return
     for index in range(read_int(state, ORDERS)):
-        order = order_at(state, index)
+        order = read_int(state, P_ORDERS) + ORDER_BYTES * index
         if read_int(order, O_KEY) == key and read_int(order, O_SIDE) == side:
             queue_depth(state, order, before, after)
 
@@ -136,7 +131,7 @@ def own_crossed(state: int, ts: int, side: int, key: int) -> int:
     """Fill the own orders of ``side`` that the other side's new best ``key`` reaches; 1 if any was filled."""
     filled = 0
     for index in range(read_int(state, ORDERS)):
-        order = order_at(state, index)
+        order = read_int(state, P_ORDERS) + ORDER_BYTES * index
         own = read_int(order, O_KEY)
         if read_int(order, O_SIDE) == side and own + key >= -1:
             record(state, order, ts, own, read_int(order, O_LEAVES), plain(MAKER))
@@ -155,7 +150,7 @@ def own_trade(state: int, ts: int, side: int, key: int, qty: float, sequence: in
     """
     filled, left, partial = 0, qty, read_int(state, PARTIAL)
     for index in range(read_int(state, ORDERS)):
-        order = order_at(state, index)
+        order = read_int(state, P_ORDERS) + ORDER_BYTES * index
         own = read_int(order, O_KEY)
         if read_int(order, O_SIDE) != side or own < key:
             continue
@@ -182,8 +177,8 @@ def own_trade(state: int, ts: int, side: int, key: int, qty: float, sequence: in
 def find_order(state: int, order_id: int) -> int:
     """Return the address of an own order, 0 if there is none of that id."""
     for index in range(read_int(state, ORDERS)):
-        if read_int(order_at(state, index), O_ID) == order_id:
-            return order_at(state, index)
+        if read_int(read_int(state, P_ORDERS) + ORDER_BYTES * index, O_ID) == order_id:
+            return read_int(state, P_ORDERS) + ORDER_BYTES * index
     return 0
 
 
@@ -192,7 +187,7 @@ def _own_crossing(state: int, side: int, limit: int) -> int:
     """Return the index of the own order of ``side`` that a taker of that limit meets first, -1 if there is none."""
     found, best = -1, limit - 1
     for index in range(read_int(state, ORDERS)):
-        order = order_at(state, index)
+        order = read_int(state, P_ORDERS) + ORDER_BYTES * index
         if read_int(order, O_SIDE) == side and read_int(order, O_LEAVES) > 0 and read_int(order, O_KEY) > best:
             found, best = index, read_int(order, O_KEY)
     return found
@@ -237,7 +232,7 @@ def _take(state: int, order: int, ts: int, side: int, limit: int) -> int:
         if met < 0:
             _walk(state, order, ts, side, key, limit)
             return 0
-        maker = order_at(state, met)
+        maker = read_int(state, P_ORDERS) + ORDER_BYTES * met
         key = _walk(state, order, ts, side, key, read_int(maker, O_KEY) + 1)
         if read_int(order, O_LEAVES) == 0:
             return 0
@@ -255,7 +250,7 @@ def _first_own(state: int, side: int, limit: int) -> int:
     met = _own_crossing(state, side, limit)
     if met < 0 or read_int(state, STP) in (STP_NONE, STP_MAKER):
         return limit
-    return read_int(order_at(state, met), O_KEY) + 1
+    return read_int(read_int(state, P_ORDERS) + ORDER_BYTES * met, O_KEY) + 1
 
 
 @inline
@@ -277,7 +272,7 @@ def submit(state: int) -> None:
         write_int(state, OUT, REFUSED)
         write_int(state, OUT + 1, lots)
         return
-    order = order_at(state, read_int(state, ORDERS))
+    order = read_int(state, P_ORDERS) + ORDER_BYTES * read_int(state, ORDERS)
     _new_order(state, order, side, key, lots)
     ended = 0
     if crosses:

@@ -115,4 +115,8 @@ def _strip(strip: Strip, times: Floats, top: float) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value + 0.0:.5g}"
+    return (
+        f"{value:,.0f}"
+        if abs(value) >= 10_000
+        else np.format_float_positional(value + 0.0, 5, fractional=False, trim="-")
+    )

@@ -41,6 +41,7 @@ HEADLINE: Final = (
 
 _PARTS: Final = ("spread_captured", "inventory_revaluation", "holdings_revaluation", "fees", "unexplained", "return")
 
+# !important where JupyterLab's own rules for tables in outputs are more specific.
 STYLE: Final = """<style>
 .kit-result{font-family:system-ui,-apple-system,"Segoe UI",sans-serif;font-size:13px;line-height:1.45;max-width:1100px;
 color:var(--jp-ui-font-color1,inherit);font-variant-numeric:tabular-nums}
@@ -52,11 +53,11 @@ color:var(--jp-ui-font-color1,inherit);font-variant-numeric:tabular-nums}
 .kit-result .card b{display:block;font-size:17px;font-weight:600;white-space:nowrap}
 .kit-result .card span{opacity:.72;font-size:11.5px;display:block}
 .kit-result table{border-collapse:collapse;border:none;margin:0;font-size:12.5px}
-.kit-result td,.kit-result th{border:none;padding:3px 14px 3px 0;vertical-align:top;text-align:left;background:none;
-white-space:normal}
+.kit-result td,.kit-result th{border:none;padding:3px 14px 3px 0;vertical-align:top;text-align:left!important;
+background:none;white-space:normal}
 .kit-result th{opacity:.7;font-weight:600}
-.kit-result td.n,.kit-result th.n{text-align:right;white-space:nowrap}
-.kit-result tr{border-bottom:1px solid rgba(128,128,128,.18);background:none}
+.kit-result td.n,.kit-result th.n{text-align:right!important;white-space:nowrap}
+.kit-result tr{border-bottom:1px solid rgba(128,128,128,.18);background:none!important}
 .kit-result .good{color:#1fa35c}.kit-result .bad{color:#e5484d}
 .kit-result .note{border-left:3px solid #d98a1f;padding:2px 0 2px 9px;margin:4px 0}
 .kit-result details{margin-top:.7em}.kit-result summary{cursor:pointer;opacity:.85}
@@ -145,7 +146,9 @@ def write_page(path: str | Path, text: str, plotlyjs: str) -> SavedPage:
 
 def _head(result: Result) -> str:
     run, stats = result.run, rows_of(result.stats)
-    cards = "".join(_card(name, stats[name]) for name in HEADLINE if name in stats)
+    shown = {name: stats[name] for name in HEADLINE if name in stats and (name != "sharpe" or result.annualises)}
+    resampled = any(math.isfinite(row["low"]) for row in shown.values())
+    cards = "".join(_card(name, row, resampled) for name, row in shown.items())
     span = f"{moment(run.started)} to {moment(run.ended)}, {result.duration_words}"
     notes = "".join(f'<div class="note">{html.escape(note)}</div>' for note in result.notes)
     return (
@@ -177,13 +180,14 @@ def rows_of(frame: pd.DataFrame) -> Rows:
     return {str(name): row for name, row in frame.to_dict("index").items()}  # type: ignore[misc]
 
 
-def _card(name: str, row: Mapping[str, Any]) -> str:
+def _card(name: str, row: Mapping[str, Any], resampled: bool) -> str:
     low, high = row["low"], row["high"]
     value = number(row["value"], row["unit"])
     between = f"{number(low, _bare(row['unit']))} … {number(high, _bare(row['unit']))}"
     between = between if math.isfinite(low) else "&nbsp;"
+    last = f"<span>{between}</span>" if resampled else ""
     title = html.escape(row["definition"], quote=True)
-    return f'<div class="card" title="{title}"><span>{label(name)}</span><b>{value}</b><span>{between}</span></div>'
+    return f'<div class="card" title="{title}"><span>{label(name)}</span><b>{value}</b>{last}</div>'
 
 
 def _bare(unit: str) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 SHORT_RUN: Final = 86400.0
-"""Seconds below which annualised figures come with a warning."""
+"""Seconds below which annualised figures come with a warning and are not among the headlines."""
 
 FEW_FILLS: Final = 30
 
@@ -136,7 +136,7 @@ class Result:
             )
         if not len(analysis.times):
             found.append("The run has no samples: it ended before its first tick.")
-        elif self.duration < SHORT_RUN:
+        elif not self.annualises:
             found.append(f"{self.duration_words} of data: annualised figures say little about a year.")
         if len(analysis.fills) < FEW_FILLS:
             found.append(f"Fills: {len(analysis.fills)}, too few to judge a strategy by.")
@@ -163,12 +163,17 @@ class Result:
         return float(times[-1] - times[0]) if len(times) else 0.0
 
     @property
+    def annualises(self) -> bool:
+        """Tell whether there are data enough for annualised figures to be worth a look: a day."""
+        return self.duration >= SHORT_RUN
+
+    @property
     def duration_words(self) -> str:
         """Return the sampled time for readers."""
         for length, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
             if self.duration >= 2 * length:
                 return f"{self.duration / length:.1f} {unit}"
-        return f"{self.duration:g} s"
+        return f"{self.duration:.3g} s"
 
     def plot(self, trading_pair: str | None = None) -> go.Figure:
         """Draw price with own fills, equity, drawdown, inventory and spread captured over one time axis, with plotly.

@@ -170,6 +170,7 @@ def _progress(total: int, shown: bool) -> Iterator[Callable[[int], None]]:
 
     with tqdm(total=total, unit="tick", unit_scale=True, leave=False, desc="backtest") as bar:
         yield lambda done: bar.update(done - bar.n) and None
+        bar.total = bar.n  # a run may have fewer ticks than there is room for; an unfilled bar would stay, and be red
 
 
 _DEFAULTS: Final = {item.name: item.default for item in fields(BacktestConfig)}

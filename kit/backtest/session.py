@@ -201,7 +201,7 @@ class Session:
             account: self._connectors[account.connector].get_balance(account.asset) for account in run.accounts
         }
         if left := sum(order.is_open for _, order in run.orders):
-            run.notes.append(f"{left} orders were open at the end; they stay as they are")
+            run.notes.append(f"Orders open at the end: {left}; they stay as they are.")
 
     def close(self) -> None:
         """Let go of everything, whatever came before; the record stays."""

@@ -108,7 +108,11 @@ class StatisticsTable:
                 rows.append((horizon, side, *counted, *four[0][1:4], four[1][1], *four[2][1:4], four[3][1]))
         names = ["horizon", "side", "fills", "notional", "markout_bps", "markout_low", "markout_high", "markout_money"]
         names += ["adverse_bps", "adverse_low", "adverse_high", "adverse_money"]
-        return pd.DataFrame(rows, columns=names).astype({"fills": "int64"}).sort_values("horizon", kind="stable")
+        return (
+            pd.DataFrame(rows, columns=names)
+            .astype({"fills": "int64"})
+            .sort_values("horizon", kind="stable", ignore_index=True)
+        )
 
 
 def _deepest(equity: Floats) -> dict[str, Floats]:

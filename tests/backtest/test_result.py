@@ -170,6 +170,38 @@ def test_the_page_shows_assumptions_headline_and_picture(result):
     assert len(page) < 200_000
 
 
+def test_a_short_run_boasts_with_no_annualised_headline(result):
+    def headline(shown):
+        return shown._repr_html_().partition("Where the profit came from")[0]
+
+    assert not result.annualises
+    assert "<span>sharpe</span>" not in headline(result)
+    days = bare()
+    for at in (0, 90_000, 180_000):
+        days.samples.add(START + at, [100.0 + at], [1.0, 100.0])
+    assert "<span>sharpe</span>" in headline(Result(days))
+
+
+def test_intervals_on_cards_only_where_there_are_any(result):
+    assert "&nbsp;" not in Result(bare(30))._repr_html_()
+    assert " … " in result._repr_html_()
+
+
+def test_durations_are_rounded_for_readers():
+    run = bare()
+    for at in (0.0, 30.1828):
+        run.samples.add(START + at, [100.0], [1.0, 100.0])
+    assert Result(run).duration_words == "30.2 s"
+
+
+def test_the_picture_has_no_exponents():
+    run = bare(2)
+    run.samples.add(START + 2, [100.0], [0.99998, 100.0])
+    page = Result(run)._repr_html_()
+    assert "-0.00002<" in page
+    assert "e-05" not in page
+
+
 def test_to_html_says_its_size(result, tmp_path):
     saved = result.to_html(tmp_path / "page.html", plotlyjs="cdn")
     text = (tmp_path / "page.html").read_text()

@@ -41,10 +41,13 @@ class GainMoments:
     def of(cls, gains: Floats) -> GainMoments:
         """Return the moments of gains (any unit of money, one an interval)."""
         count = len(gains)
-        centred = gains - gains.mean() if count else gains
-        variance = float(np.mean(centred**2)) if count else 0.0
-        # A variance below the rounding of its own terms is none.
-        if count < 2 or not variance > 1e-12 * float(np.mean(gains**2)):
+        largest = float(np.max(np.abs(gains))) if count else 0.0
+        if count < 2 or not 0 < largest < math.inf:
+            return cls(math.nan, count, math.nan, math.nan)
+        gains = gains / largest  # the unit of money does not matter; powers of it must not overflow
+        centred = gains - gains.mean()
+        variance = float(np.mean(centred**2))
+        if not variance > 1e-12 * float(np.mean(gains**2)):  # below the rounding of its own terms: none
             return cls(math.nan, count, math.nan, math.nan)
         sharpe = float(gains.mean()) / math.sqrt(variance * count / (count - 1))
         skew = float(np.mean(centred**3)) / variance**1.5

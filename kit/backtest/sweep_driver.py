@@ -55,17 +55,21 @@ class Driver:
         self._told = 0
 
     def run(self, pool: Pool) -> None:
-        """Run until all trials have ended, or until ``stop`` is set."""
-        while not self._stop.is_set():
-            self._ask(pool)
-            if self._told == len(self.trials):
-                return
-            ended = pool.next(LOOK)
-            if ended is not None:
-                self._take(*ended)
+        """Run until all trials have ended, or ``stop`` is set, or an interrupt comes: what has ended then is kept."""
+        self._ask(pool)
+        try:
+            while self._told < len(self.trials) and not self._stop.is_set():
+                self._take(pool, pool.next(LOOK))
+        except KeyboardInterrupt:
+            self._stop.set()
+            raise
+        finally:
+            while self._stop.is_set() and (ended := pool.next(0.0)) is not None:
+                self.trials[ended[0]].outcome = ended[1]
 
     def _ask(self, pool: Pool) -> None:
-        # Counted from the last trial told, not from those running: what the sampler knows must not hang on who is fast.
+        # Counted from the last trial told, not from those running, and asked after each tell: what the sampler knows
+        # when it is asked must not hang on who is fast.
         while not self._asked_all and len(self.trials) - self._told < self._search.at_once:
             params = self._search.ask()
             if params is None:
@@ -75,11 +79,14 @@ class Driver:
             self.trials.append(trial)
             pool.submit(trial.number, params)
 
-    def _take(self, number: int, outcome: Outcome) -> None:
-        trial = self.trials[number]
-        trial.outcome = outcome
+    def _take(self, pool: Pool, ended: tuple[int, Outcome] | None) -> None:
+        if ended is None:
+            return
+        trial = self.trials[ended[0]]
+        trial.outcome = ended[1]
         self._show(trial)
         while self._told < len(self.trials) and (following := self.trials[self._told]).outcome is not None:
             known = math.isfinite(following.value)
             self._search.tell(following.number, following.value if known else None)
             self._told += 1
+            self._ask(pool)

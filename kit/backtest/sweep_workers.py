@@ -103,6 +103,7 @@ def _embedded(workers: int, room: Path) -> Iterator[Any]:
     settings = {
         "distributed.worker.multiprocessing-method": "spawn",
         "distributed.worker.daemon": True,
+        "distributed.scheduler.allowed-failures": 2,  # a trial that kills three workers is not tried on a fourth
         "distributed.scheduler.active-memory-manager.start": False,
         "distributed.admin.system-monitor.gil.enabled": False,
     }

@@ -1,0 +1,256 @@
+"""Sweeps on real worker processes."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+import kit
+from kit.backtest.sweep_errors import SweepFailed
+from kit.errors import NetworkUnavailable
+from tests.support.made_market import BALANCES, RULES, made_events
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMON = {"rules": RULES, "balances": BALANCES, "progress": False}
+PMM = {"order_amount": "0.01", "order_refresh_time": 3}
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(tmp_path):
+    before = set(psutil.Process().children(recursive=True))
+    yield
+    left = set(psutil.Process().children(recursive=True)) - before
+    # multiprocessing's tracker of semaphores stays as long as the process that spawned with it
+    left = {child for child in left if "resource_tracker" not in " ".join(child.cmdline())}
+    assert not left
+    assert not list((tmp_path / "cache" / "sweeps").glob("*"))
+
+
+@pytest.fixture(scope="module")
+def events():
+    return made_events(40)
+
+
+def test_the_same_table_on_one_worker_and_on_two(events):
+    space = {"bid_spread": ["0.00001", "0.00002"], "ask_spread": ["0.00001", "0.0001", "-1"]}
+    tables = [
+        kit.sweep(kit.PureMarketMaking, events, space, workers=workers, **COMMON, **PMM).frame() for workers in (1, 2)
+    ]
+    pd.testing.assert_frame_equal(*tables)
+    assert tables[0].state.tolist() == ["done", "done", "failed"] * 2
+
+
+def test_a_dead_workers_trials_run_again(events, tmp_path):
+    marks = str(tmp_path)
+
+    # Defined here, as in a notebook's cell: it can only travel by value.
+    def dies_once(markets, number):
+        import os
+        import signal
+        from pathlib import Path
+
+        import kit
+
+        mark = Path(marks) / f"died{number}"
+        if number in (1, 2) and not mark.exists():
+            mark.write_text(str(os.getpid()))
+            os.kill(os.getpid(), signal.SIGKILL)
+        return kit.PureMarketMaking(
+            markets["binance"], "BTC/USDT", bid_spread="0.00001", ask_spread="0.00001", order_amount="0.01"
+        )
+
+    result = kit.sweep(dies_once, events, {"number": [0, 1, 2, 3]}, objective="fills", **COMMON)
+    dead = [int((tmp_path / f"died{number}").read_text()) for number in (1, 2)]
+    assert len(set(dead)) == 2
+    assert os.getpid() not in dead
+    assert result.frame().state.tolist() == ["done"] * 4
+    assert result.frame().drop(columns="number").duplicated().tolist() == [False, True, True, True]
+
+
+def test_a_trial_that_kills_every_worker_fails_alone(events):
+    def deadly(markets, number):
+        import os
+        import signal
+
+        import kit
+
+        if number == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return kit.PureMarketMaking(
+            markets["binance"], "BTC/USDT", bid_spread="0.00001", ask_spread="0.00001", order_amount="0.01"
+        )
+
+    result = kit.sweep(deadly, events, {"number": [0, 1]}, workers=1, objective="fills", **COMMON)
+    assert result.frame().state.tolist() == ["done", "failed"]
+    assert "worker" in result.frame().error[1].lower()
+
+
+def test_errors_travel_with_their_kind(events):
+    with pytest.raises(SweepFailed, match="bid_spread") as caught:
+        kit.sweep(kit.PureMarketMaking, events, {"bid_spread": ["-1"]}, workers=1, **COMMON, **PMM)
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+async def test_the_loop_goes_on_during_a_sweep_and_cancelling_keeps_what_is_done(events, tmp_path):
+    turns = 0
+
+    async def others():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0.01)
+
+    reached = str(tmp_path / "reached")
+
+    def slow_at_three(markets, number):
+        import time
+        from pathlib import Path
+
+        import kit
+
+        if number == 3:
+            Path(reached).touch()
+            time.sleep(60)
+        return kit.PureMarketMaking(
+            markets["binance"], "BTC/USDT", bid_spread="0.00001", ask_spread="0.00001", order_amount="0.01"
+        )
+
+    beside = asyncio.create_task(others())
+    work = asyncio.create_task(
+        kit.sweep_async(slow_at_three, events, {"number": range(5)}, workers=1, objective="fills", **COMMON)
+    )
+    while not Path(reached).exists():
+        assert not work.done()
+        await asyncio.sleep(0.05)
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await work
+    beside.cancel()
+    partial = caught.value.partial
+    assert partial.interrupted
+    assert partial.frame().state.tolist() == ["done"] * 3 + ["not run"] * 2
+    assert turns > 20
+
+
+SCRIPT = """
+    import json, sys, time
+    sys.path.insert(0, {root!r})
+    import kit
+    from pathlib import Path
+    from tests.support.made_market import BALANCES, RULES, made_events
+
+    print("main", flush=True)
+
+    def slow_from_three(markets, number):
+        if number >= 3:
+            Path({reached!r}).touch()
+            time.sleep(60)
+        return kit.PureMarketMaking(
+            markets["binance"], "BTC/USDT", bid_spread="0.00001", ask_spread="0.00001", order_amount="0.01"
+        )
+
+    result = kit.sweep(slow_from_three, made_events(20), {{"number": range(6)}}, workers=2, objective="fills",
+                       rules=RULES, balances=BALANCES)
+    print(json.dumps({{"states": result.frame().state.tolist(), "interrupted": result.interrupted}}), flush=True)
+"""
+
+
+def test_ctrl_c_keeps_what_is_done_in_a_script_without_a_main_guard(tmp_path):
+    script, reached = tmp_path / "script.py", tmp_path / "reached"
+    script.write_text(textwrap.dedent(SCRIPT.format(root=str(ROOT), reached=str(reached))))
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error::ResourceWarning", str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not reached.exists():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers, too
+        begun = time.monotonic()
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    lines = out.splitlines()
+    assert lines[0] == "main"
+    assert len(lines) == 2, out  # no worker ran the script again
+    told = json.loads(lines[1])
+    assert told["interrupted"]
+    assert "done" in told["states"][:3]
+    assert told["states"][3:] == ["not run"] * 3
+    assert process.returncode == 0
+    assert time.monotonic() - begun < 20
+    assert "Traceback" not in err
+
+
+def test_a_cluster_of_ones_own(events):
+    from distributed import LocalCluster
+
+    space = {"bid_spread": ["0.00001", "0.00002"]}
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=None, worker_dashboard_address=None, host="127.0.0.1"
+    ) as cluster:
+        for _ in range(2):  # it is left running
+            there = kit.sweep(
+                kit.PureMarketMaking,
+                events,
+                space,
+                address=cluster.scheduler_address,
+                ask_spread="0.1",
+                **COMMON,
+                **PMM,
+            )
+        with cluster.get_client() as client:
+            again = kit.sweep(kit.PureMarketMaking, events, space, address=client, ask_spread="0.1", **COMMON, **PMM)
+            assert client.submit(lambda: 1).result() == 1
+    here = kit.sweep(kit.PureMarketMaking, events, space, ask_spread="0.1", **COMMON, **PMM)
+    pd.testing.assert_frame_equal(there.frame(), here.frame())
+    pd.testing.assert_frame_equal(again.frame(), here.frame())
+
+
+def test_no_cluster_there(events, monkeypatch):
+    monkeypatch.setattr("kit.backtest.sweep_workers.CONNECT_TIMEOUT", 1.0)
+    with pytest.raises(NetworkUnavailable, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"):
+        kit.sweep(kit.PureMarketMaking, events, {"bid_spread": [1]}, address="tcp://127.0.0.1:9", **COMMON, **PMM)
+
+
+def test_nobody_listens_to_the_outside(events):
+    seen = set()
+    done = threading.Event()
+
+    def watch():
+        while not done.is_set():
+            for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+                try:
+                    connections = process.net_connections(kind="tcp")
+                except psutil.Error:
+                    continue
+                seen.update(one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN)
+            time.sleep(0.05)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    kit.sweep(kit.PureMarketMaking, events, {"bid_spread": ["0.00001"]}, ask_spread="0.1", **COMMON, **PMM)
+    done.set()
+    watcher.join()
+    assert seen == {"127.0.0.1"}

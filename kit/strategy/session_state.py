@@ -16,7 +16,7 @@ from kit.market.tracked_book import TrackedBook
 from kit.orders.balances import _Report
 from kit.orders.holds import Hold
 from kit.orders.in_flight_order import InFlightOrder
-from kit.storage.session_codec import build
+from kit.storage.session_codec import build, plain
 from kit.types.market import OrderBookDiff, OrderBookSnapshot, PublicTrade
 from kit.types.orders import Balance
 
@@ -25,9 +25,15 @@ _TRACK: Final = ("urgent", "last_error", "_ever_synced", "_stream_missed")
 
 
 def connector_state(connector: Connector) -> dict[str, Any]:
-    """Describe a connector: rules of its pairs, books, balances, open orders."""
+    """Describe a connector, as JSON values: rules of its pairs, books, balances, open orders."""
     tracker = connector.order_book_tracker
     rules = connector.trading_rules
+    # Made plain at once: reports, holds and books go on changing while the frame waits for the writer.
+    state: dict[str, Any] = plain(_live_state(connector, tracker, rules))
+    return state
+
+
+def _live_state(connector: Connector, tracker: Any, rules: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": connector.name,
         "mode": connector.mode,

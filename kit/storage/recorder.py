@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
-import queue
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from kit.errors import InvalidInput, NotReady, UnknownPair
 from kit.storage.events import NANOSECONDS
 from kit.storage.live_market import LiveMarket, Notes
 from kit.storage.tape import Book, Room, Tape
+from kit.storage.writer_thread import WriterThread
 from kit.types.market import MarketMessage
 
 logger = logging.getLogger(__name__)
@@ -130,16 +129,10 @@ class Recorder:
             raise InvalidInput(f"max_waiting is {max_waiting!r}; give 1000 rows or more (default {MAX_WAITING})")
         self.folder = Path(folder).expanduser()
         self._time = time_source
-        self._interval = flush_interval
         self._room = Room(max_waiting)
         self._sources: dict[str, _Source] = {}
-        self._markets: dict[tuple[str, str], LiveMarket] = {}  # replaced, never changed, as the thread reads it
-        self._errors = 0
-        self._last_error = ""
-        self._orders: queue.SimpleQueue[threading.Event | None] = queue.SimpleQueue()
+        self._thread = WriterThread(self.folder, flush_interval)
         self._running = True
-        self._thread = threading.Thread(target=self._run, name=f"recorder {self.folder.name}", daemon=True)
-        self._thread.start()
         atexit.register(self._finish)
 
     # -- on the loop ---------------------------------------------------------------------------------------------
@@ -178,10 +171,10 @@ class Recorder:
     def new_tape(self, exchange: str, trading_pair: str, book: Book, notes: Notes) -> Tape:
         """Make room on disk and in memory for a market."""
         key = exchange, trading_pair
-        market = self._markets.get(key)
+        market = self._thread.markets.get(key)
         if market is None:
             market = LiveMarket(self.folder, exchange, trading_pair, self._room, now=self._time.time())
-            self._markets = {**self._markets, key: market}
+            self._thread.add(key, market)
         market.notes = notes
         return market.new_tape(book, self._time.time)
 
@@ -194,7 +187,7 @@ class Recorder:
 
     def status(self) -> RecorderStatus:
         """Return how it stands; callable from any thread."""
-        markets = self._markets
+        markets = self._thread.markets
         oldest = [since for market in markets.values() if (since := market.oldest) is not None]
         behind = self._time.time() - min(oldest) / NANOSECONDS if oldest else 0.0
         return RecorderStatus(
@@ -204,8 +197,8 @@ class Recorder:
             lost=sum(market.lost for market in markets.values()),
             bytes=sum(market.bytes for market in markets.values()),
             behind=max(behind, 0.0),
-            errors=self._errors,
-            last_error=self._last_error,
+            errors=self._thread.errors,
+            last_error=self._thread.last_error,
             markets=tuple(markets),
         )
 
@@ -219,9 +212,7 @@ class Recorder:
 
     def flush(self, timeout: float = 10.0) -> None:
         """Write what waits and return when it is on disk; blocks. Raises ``NotReady`` after ``timeout`` seconds."""
-        done = threading.Event()
-        self._orders.put(done)
-        if not done.wait(timeout) and self._thread.is_alive():
+        if not self._thread.flush(timeout):
             raise self._slow(timeout)
 
     def stop(self, timeout: float = 30.0) -> RecorderStatus:
@@ -231,8 +222,7 @@ class Recorder:
         refuses is counted as lost. Raises ``NotReady`` when the disk did not answer within ``timeout`` seconds.
         """
         self._end()
-        self._thread.join(timeout)
-        if self._thread.is_alive():
+        if not self._thread.join(timeout):
             raise self._slow(timeout)
         return self.status()
 
@@ -247,7 +237,7 @@ class Recorder:
             for exchange in list(self._sources):
                 self.detach(exchange)
             self._running = False
-            self._orders.put(None)
+            self._thread.finish()
             atexit.unregister(self._finish)
 
     def _finish(self) -> None:
@@ -258,7 +248,7 @@ class Recorder:
     def _slow(self, timeout: float) -> NotReady:
         return NotReady(
             f"{self.folder} did not take the recording within {timeout:g} s; last error: "
-            f"{self._last_error or 'none, the disk is slow'}"
+            f"{self._thread.last_error or 'none, the disk is slow'}"
         )
 
     def __enter__(self) -> Recorder:
@@ -276,42 +266,3 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-    # -- the thread ----------------------------------------------------------------------------------------------
-
-    def _run(self) -> None:
-        done: threading.Event | None = threading.Event()
-        while done is not None:
-            try:
-                done = self._orders.get(timeout=self._interval)
-            except queue.Empty:
-                done = threading.Event()
-            for market in self._markets.values():
-                self._safely(market.write)
-            if done is not None:
-                done.set()
-            for market in self._markets.values():
-                self._safely(market.tidy)
-        self._give_up()
-        for market in self._markets.values():
-            self._safely(market.close)
-
-    def _give_up(self) -> None:
-        """Count what the disk refuses to the end, and say so."""
-        dropped = sum(market.drop() for market in self._markets.values())
-        if dropped:
-            logger.error("%s: %d rows could not be written and are lost: %s", self.folder, dropped, self._last_error)
-
-    def _safely(self, act: Callable[[], None]) -> None:
-        try:
-            act()
-        except Exception as error:  # one market's disk trouble, or a defect, must not end the recording of all
-            self._errors += 1
-            text = f"{type(error).__name__}: {error}"
-            if text != self._last_error:  # a full disk says the same every few seconds
-                logger.error("recording into %s failed: %s", self.folder, text, exc_info=not _expected(error))
-            self._last_error = text
-
-
-def _expected(error: Exception) -> bool:
-    return isinstance(error, OSError | InvalidInput)

@@ -248,7 +248,7 @@ def test_a_disk_that_hangs_fills_the_memory_only_so_far_and_what_is_lost_is_told
     rig = Rig(tmp_path, max_waiting=1000)
     rig.send(snapshot(10, BIDS, ASKS))
     disk.open.clear()
-    rig.recorder._orders.put(threading.Event())
+    rig.recorder._thread._orders.put(threading.Event())
     assert disk.reached.wait(30)
     with caplog.at_level(logging.WARNING, "kit.storage.tape"):
         for number in range(11, 2011):
@@ -280,7 +280,7 @@ def test_what_a_full_disk_refuses_is_kept_and_written_later(
     rig = Rig(tmp_path)
     disk.error = OSError(28, "No space left on device")
     rig.send(snapshot(10, BIDS, ASKS))
-    with caplog.at_level(logging.ERROR, "kit.storage.recorder"):
+    with caplog.at_level(logging.ERROR, "kit.storage.writer_thread"):
         rig.recorder.flush()
         rig.recorder.flush()
     status = rig.recorder.status()
@@ -303,7 +303,7 @@ def test_what_the_disk_refuses_to_the_end_is_counted(
     rig = Rig(tmp_path)
     disk.error = OSError(28, "No space left on device")
     rig.send(snapshot(10, BIDS, ASKS))
-    with caplog.at_level(logging.ERROR, "kit.storage.recorder"):
+    with caplog.at_level(logging.ERROR, "kit.storage.writer_thread"):
         status = rig.recorder.stop()
     assert (status.lost, status.waiting, status.events) == (7, 0, 0)
     assert "7 rows could not be written and are lost" in caplog.text
@@ -324,7 +324,7 @@ def test_a_write_that_breaks_off_at_midnight_is_taken_up_there(
         real(writer, events)
 
     monkeypatch.setattr(MarketWriter, "_write_one", second_fails)
-    with caplog.at_level(logging.CRITICAL, "kit.storage.recorder"):
+    with caplog.at_level(logging.CRITICAL, "kit.storage.writer_thread"):
         rig.recorder.flush()
     rig.recorder.stop()
     assert {path.parent.name for path in tmp_path.rglob("*.parquet")} == {"date=2024-08-09", "date=2024-08-10"}
@@ -361,7 +361,7 @@ async def test_close_waits_for_the_merge_without_blocking(tmp_path: Path) -> Non
             rig.recorder.flush()
         assert len(list(tmp_path.rglob("*.parquet"))) == 5
     assert len(list(tmp_path.rglob("*.parquet"))) == 1
-    assert not rig.recorder._thread.is_alive()
+    assert not rig.recorder._thread._thread.is_alive()
 
 
 @pytest.mark.parametrize("options", [{"flush_interval": 0}, {"flush_interval": 61}, {"max_waiting": 5}])

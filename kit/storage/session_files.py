@@ -27,7 +27,7 @@ FLUSH_INTERVAL: Final = 1.0
 MOST_WAITING: Final = 500_000
 """Frames that may wait for the disk; beyond that the recording ends rather than fill the memory."""
 
-_LEVEL: Final = 3
+_LEVEL: Final = 1
 
 
 @dataclass(slots=True)

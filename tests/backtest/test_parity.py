@@ -538,3 +538,44 @@ async def test_whatever_happens_is_replayed(core, venue, tmp_path, seed):
     assert report.equal, report
     assert len(report.decisions) > 30
     assert len(set(report.frame()["during"])) >= 3
+
+
+@pytest.mark.parametrize("kind", ["market", "async", "set while it runs"])
+async def test_prices_from_elsewhere(core, venue, tmp_path, monkeypatch, kind):
+    other = FakeVenue(bid=200.0, ask=202.0)
+    rng = random.Random(3)
+    market = await connect(core)
+    monkeypatch.setattr(connector_manager, "CcxtExchange", lambda *_, **__: other)
+    elsewhere = await core.add_connector("kraken", [PAIR], mode="data")
+
+    async def fetch():
+        await asyncio.sleep(0.01)
+        return 100 + 10 * rng.random()
+
+    source = fetch if kind == "async" else elsewhere
+    strategy = kit.PureMarketMaking(
+        market,
+        PAIR,
+        bid_spread="0.01",
+        ask_spread="0.01",
+        order_amount="0.5",
+        order_refresh_time=0.2,
+        price_source=None if kind == "set while it runs" else source,
+        price_source_interval=0.5,
+    )
+    session = core.record_session(tmp_path)
+    core.strategy = strategy
+    await core.start()
+    for number in range(12):
+        move(other, 190.0 + rng.randrange(20))
+        await ticks(core, 10)
+        if kind == "set while it runs" and number == 5:
+            strategy.price_source = fetch
+        if number == 8:
+            strategy.price_source = elsewhere
+    await core.stop()
+    report = parity(session, fills=False)
+    assert report.equal, report
+    prices = {Decimal(price) for price in report.frame().query("action == 'place'")["price"]}
+    assert len(prices) >= 4
+    assert max(prices) > 150

@@ -128,7 +128,7 @@ class Timeline:
     def _step(self, until: int) -> bool:
         """Come nearer to a local time by one arrival, fill or delivery; False when it is reached."""
         answer = self._answers[0][0] if self._answers else _NEVER
-        target = until if until < answer else answer
+        target = min(answer, until)
         request = self._requests[0][0] if self._requests else _NEVER
         if request <= target:
             look = min(target, request + self._floor)
@@ -164,18 +164,18 @@ class Timeline:
     def _look(self, target: int) -> bool:
         """Learn of all that is heard of by a local time, and show the books of then; True when there was a fill."""
         pits = self._pits
-        # What happens on an exchange after the horizon is not heard of by then.
-        horizon = target - self._floor
         if len(pits) > 1:
             # Those that can fill come first: a reaction may go to any other, which must not be past it.
             pits = sorted(pits, key=lambda pit: not pit.busy)
-            if pits[1].busy and self._run_together([pit for pit in pits if pit.busy], horizon, target):
+            # What the books show may just have filled orders: with several pairs that is told in turn, too.
+            if pits[1].busy and self._run_together([pit for pit in pits if pit.busy], target, target):
                 return True
         for pit in pits:
             fills = pit.look(target)
             if fills:
                 return self._book(pit, fills)
-        self._exchange = max(self._exchange, horizon)
+        # What happens on an exchange later than this is not heard of by then.
+        self._exchange = max(self._exchange, target - self._floor)
         return False
 
     def _run_together(self, busy: Sequence[Pit], until: int, look: int) -> bool:
@@ -192,11 +192,10 @@ class Timeline:
                 return True
         return False
 
-    def _book(self, pit: Pit, fills: Sequence[Fill]) -> bool:
+    @staticmethod
+    def _book(pit: Pit, fills: Sequence[Fill]) -> bool:
         for fill in fills:
             pit.book(fill)
-        if fills:
-            self._exchange = max(self._exchange, fills[-1].exch_ns)
         return bool(fills)
 
     def _deliver(self, moment: int) -> None:

@@ -6,7 +6,7 @@ import time
 from decimal import Decimal as D
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kit.errors import InvalidInput, UnknownPair
@@ -358,6 +358,7 @@ class Reactive(Trader):
 
 @settings(max_examples=60, deadline=None)
 @given(seed=seeds, latency=latencies)
+@example(seed=25202870, latency=ConstantLatency(0.01, 0.02))
 def test_the_length_of_the_steps_changes_nothing_and_no_money_is_made(seed, latency):
     rows, plan = scenario(seed)
     coarse = Reactive(rows, plan, latency=latency).run(SECOND)

@@ -8,27 +8,22 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from kit.backtest.session_calls import Call, account_call, book_call, desk_call
 from kit.backtest.session_ports import ReplayedIds, ReplayedPort, ReplayedPrice, ReplayedTime, ReplayWitness
 from kit.connectors.connector import Connector
 from kit.core.clock import Clock
 from kit.errors import InvalidInput
-from kit.market.order_book_tracker import OrderBookTracker
-from kit.orders.in_flight_order import InFlightOrder
-from kit.storage.session_codec import build, untagged
+from kit.storage.session_codec import build
 from kit.storage.session_files import Frame, SessionLog
 from kit.strategy.session_spec import make_price_source, make_strategy, read_argument
 from kit.strategy.session_state import restore_connector
 from kit.strategy.session_taps import SessionTaps
 from kit.strategy.strategy_base import StrategyBase
 from kit.trading_core import TradingCore
-from kit.types.market import OrderBookSnapshot, TradingRule
-from kit.types.orders import Balance, OrderRequest
-
-Call = Callable[[], object]
+from kit.types.market import TradingRule
 
 _CORE_NAME: Final = "replay of a session"
 
@@ -184,8 +179,8 @@ class SessionReplay:
         if connector is None:
             raise InvalidInput(f"the session tells of {who!r}, a connector that it does not describe ({kind})")
         if kind == "market" or kind.startswith("market."):
-            return self._on_books(connector, kind, data)
-        return self._on_desk(connector, kind, data) or self._on_account(connector, kind, data)
+            return book_call(connector, kind, data)
+        return desk_call(connector, kind, data) or account_call(connector, kind, data)
 
     def _clock_begin(self, data: Mapping[str, Any]) -> Call:
         return lambda: self.core.clock._begin(data["ts"])
@@ -213,77 +208,6 @@ class SessionReplay:
     def _price_source(self, strategy: Any, data: Mapping[str, Any]) -> Call:
         source = make_price_source(data["source"], self.core.connectors, self._price)
         return lambda: setattr(strategy, "price_source", source)
-
-    @staticmethod
-    def _on_books(connector: Connector, kind: str, data: Any) -> Call:
-        tracker = connector.order_book_tracker
-        assert isinstance(tracker, OrderBookTracker)
-        registry = tracker._registry
-        if kind == "market":
-            message = untagged(data)
-            return lambda: tracker.process(message)
-        if kind == "market.add":
-            return lambda: registry.add(data["pairs"])
-        if kind == "market.remove":
-            return lambda: registry.remove(data["pair"], data["reason"])
-        snapshot = build(OrderBookSnapshot, data["snapshot"]) if "snapshot" in data else None
-        track = registry.find(data["pair"] if snapshot is None else snapshot.trading_pair)
-        calls: dict[str, Call] = {
-            "market.suspend": lambda: track.suspend(data["reason"]),
-            "market.forget": track.pending.forget_unnumbered,
-            "market.last": lambda: track.book.apply_last_price(data["price"]),
-        }
-        if snapshot is not None:
-            calls["market.install"] = lambda: track.install(snapshot, confirms=data["confirms"])
-            calls["market.compare"] = lambda: track.compare(snapshot)
-        return calls[kind]
-
-    @staticmethod
-    def _on_desk(connector: Connector, kind: str, data: Any) -> Call | None:
-        desk = connector.desk
-        if desk is None:
-            return None
-        if kind == "place":
-            request = build(OrderRequest, data["order"])
-            rule, touch = connector.rule(request.trading_pair), Decimal(data["touch"])
-            return lambda: desk._track_and_send(request, rule, touch)
-        if kind == "request cancel":
-            order = connector.order_tracker.fetch_order(client_order_id=data["id"])
-            return lambda: None if order is None else desk._request_cancel(order)
-        calls: dict[str, Call] = {
-            "cancel": lambda: desk._cancel(data["pair"], data["id"]),
-            "upkeep": desk.tick,
-            "shut": lambda: desk.shut(data["reason"]),
-            "reopen": desk.reopen,
-        }
-        return calls.get(kind)
-
-    @staticmethod
-    def _on_account(connector: Connector, kind: str, data: Any) -> Call:
-        stream, tracker, balances = connector.user_stream_tracker, connector.order_tracker, connector.balances
-        if kind == "rules":
-            rules = {pair: build(TradingRule, rule) for pair, rule in data.items()}
-            return lambda: connector.set_trading_rules({**connector.trading_rules, **rules})
-        if kind == "account" and stream is not None:
-            message = untagged(data)
-            return lambda: stream.process(message)
-        if kind == "balances":
-            held = {asset: build(Balance, balance) for asset, balance in data["balances"].items()}
-            return lambda: balances.replace_all(held, asked_at=data["asked_at"])
-        if kind in ("order update", "trade update"):
-            update = untagged(data)
-            process: Any = tracker.process_order_update if kind == "order update" else tracker.process_trade_update
-            return lambda: process(update)
-        calls: dict[str, Call] = {
-            "track": lambda: tracker.start_tracking_order(InFlightOrder.from_dict(data)),
-            "not found": lambda: tracker.process_order_not_found(data["id"]),
-            "balances asked": balances.begin_snapshot,
-        }
-        if kind not in calls:
-            raise InvalidInput(
-                f"the session holds a frame of the unknown kind {kind!r}; was it written by a newer kit?"
-            )
-        return calls[kind]
 
 
 _ON_CLOCK: Final = frozenset({"begin", "finish", "tick", "sync", "swap"})

@@ -5,7 +5,7 @@
 RAW_FILE is a recorded feed of Binance's perpetual (default: the one in ../shared/data, or in KIT_SHARED_DATA), repeated
 with later times. A time is that of the whole call: starting processes, all trials with in-sample and held-out runs,
 closing. "Spinning" is what the machine itself gives two busy processes of plain Python at that moment, the least that
-the ratio can be. The tables of all sweeps must be the same.
+the ratio can be; rounds in which it is above 0.65 do not count, unless all are. All tables must be the same.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ HERE = Path(__file__).resolve().parent
 SHARED = Path(os.environ.get("KIT_SHARED_DATA") or HERE.parents[1] / "shared" / "data")
 PAIR, EXCHANGE = "BTC/USDT", "binanceusdm"
 TARGET = 0.6
+QUIET = 0.65  # spinning above it: the machine had no two processors to give, so the round tells nothing
 SPREADS = ["0.00002", "0.00005", "0.0001", "0.0002"]
 OPTIONS: dict[str, Any] = {
     "rules": {"min_price_increment": "0.1", "min_base_amount_increment": "0.001", "maker_fee": "0.0002"},
@@ -114,8 +115,9 @@ def main() -> None:
                 f"{os.getloadavg()[0]:>6.1f}",
                 flush=True,
             )
-        ratio, machine = (statistics.median(column) for column in zip(*rounds, strict=True))
-        print(f"median ratio {ratio:.2f} (target {TARGET}), spinning {machine:.2f}; {one['shown']}")
+        quiet = [one for one in rounds if one[1] <= QUIET] or rounds
+        ratio, machine = (statistics.median(column) for column in zip(*quiet, strict=True))
+        print(f"median ratio {ratio:.2f} (target {TARGET}), spinning {machine:.2f}, of {len(quiet)} rounds")
         print("tables are the same" if len(tables) == 1 else "TABLES DIFFER")
         sys.exit(0 if ratio <= TARGET and len(tables) == 1 else 1)
 

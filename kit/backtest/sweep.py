@@ -7,11 +7,12 @@ import contextlib
 import dataclasses
 import difflib
 import math
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import cloudpickle  # type: ignore[import-untyped]
 
@@ -25,6 +26,9 @@ from kit.backtest.sweep_result import SweepResult
 from kit.backtest.sweep_space import Direction, Search, make_search
 from kit.backtest.sweep_trial import OBJECTIVES, SMALLER_IS_BETTER, Job, Objective, SharedFeed
 from kit.errors import InvalidInput
+
+FILE_MODULE: Final = "kit_strategy_"
+"""How ``kit.backtest.config`` names the modules that it makes of files."""
 
 
 def sweep(
@@ -255,13 +259,21 @@ def objective_name(objective: Any) -> str:
 
 
 def _packed(job: Job) -> bytes:
+    module = sys.modules.get(getattr(job.config.strategy, "__module__", ""))
+    # A strategy of a configuration's "file.py:Class" is in a module that no other process finds by its name.
+    by_value = module is not None and module.__name__.startswith(FILE_MODULE)
     try:
+        if by_value:
+            cloudpickle.register_pickle_by_value(module)
         packed: bytes = cloudpickle.dumps(job)
     except Exception as error:  # a user's object may fail to pickle in any way it likes
         raise InvalidInput(
             f"the strategy or an option cannot travel to another process ({type(error).__name__}: {error}); open "
             "files, locks and connections must be made in the strategy, not beside it"
         ) from error
+    finally:
+        if by_value:
+            cloudpickle.unregister_pickle_by_value(module)
     return packed
 
 

@@ -104,6 +104,8 @@ def _embedded(workers: int, room: Path) -> Iterator[Any]:
         "distributed.worker.multiprocessing-method": "spawn",
         "distributed.worker.daemon": True,
         "distributed.scheduler.allowed-failures": 2,  # a trial that kills three workers is not tried on a fourth
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
         "distributed.scheduler.active-memory-manager.start": False,
         "distributed.admin.system-monitor.gil.enabled": False,
     }
@@ -116,6 +118,8 @@ def _embedded(workers: int, room: Path) -> Iterator[Any]:
             security=True,  # other users of the machine can connect to its ports, but not give orders
             dashboard_address=None,
             worker_dashboard_address=None,
+            # Dask's scheduler has a web server in any case; on a port that is free, with nothing on it.
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
             memory_limit=0,  # mapped feeds would count as a worker's memory, though any number of them share it
             local_directory=str(room / "workers"),
             preload=["kit.backtest.sweep_preload"],

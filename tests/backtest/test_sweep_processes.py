@@ -100,6 +100,14 @@ def test_a_trial_that_kills_every_worker_fails_alone(events):
     assert "worker" in result.frame().error[1].lower()
 
 
+def test_a_strategy_of_a_configurations_file(events, tmp_path):
+    (tmp_path / "mine.py").write_text("import kit\n\nclass Mine(kit.PureMarketMaking):\n    pass\n")
+    (tmp_path / "run.toml").write_text("strategy = 'mine.py:Mine'\n[params]\norder_amount = 0.01\nask_spread = 0.1\n")
+    result = kit.sweep(tmp_path / "run.toml", events, {"bid_spread": ["0.00001"]}, workers=1, **COMMON)
+    assert result.frame().state.tolist() == ["done"]
+    assert result.setting["strategy"] == "Mine"
+
+
 def test_errors_travel_with_their_kind(events):
     with pytest.raises(SweepFailed, match="bid_spread") as caught:
         kit.sweep(kit.PureMarketMaking, events, {"bid_spread": ["-1"]}, workers=1, **COMMON, **PMM)

@@ -175,6 +175,8 @@ def _connectors(log: SessionLog) -> tuple[dict[str, dict[str, TradingRule]], dic
             modes[state["name"]] = state["mode"]
             found = rules.setdefault(state["name"], {})
             found |= {pair: build(TradingRule, rule) for pair, rule in state["rules"].items()}
+    for frame in log.of("market.add"):
+        rules[frame.who] |= {pair: build(TradingRule, rule) for pair, rule in frame.data["rules"].items()}
     return rules, modes
 
 

@@ -29,6 +29,8 @@ def book_call(connector: Connector, kind: str, data: Any) -> Call:
         message = untagged(data)
         return lambda: tracker.process(message)
     if kind == "market.add":
+        new = {pair: build(TradingRule, rule) for pair, rule in data["rules"].items()}
+        connector._rules = {**connector.trading_rules, **new}
         return lambda: registry.add(data["pairs"])
     if kind == "market.remove":
         return lambda: registry.remove(data["pair"], data["reason"])

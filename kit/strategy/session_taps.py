@@ -21,7 +21,7 @@ from kit.strategy.session_state import connector_state
 from kit.strategy.session_witness import Witness, WitnessedPort, WitnessedTime
 from kit.strategy.strategy_base import StrategyBase
 
-_COMMANDS: Final = ("buy", "sell", "cancel", "cancel_all", "pause", "resume")
+_COMMANDS: Final = ("buy", "sell", "cancel", "cancel_all", "pause", "resume", "add_market")
 
 
 class SessionTaps:
@@ -104,7 +104,7 @@ class SessionTaps:
         connector.ready_asked = lambda answer: witness.read(f"{name}.ready", lambda: answer)
         witness.entrance(connector, "set_trading_rules", "rules", name, lambda rules: self._rules(connector, rules))
         if isinstance(connector.order_book_tracker, OrderBookTracker):
-            self._books(name, connector.order_book_tracker)
+            self._books(connector, connector.order_book_tracker)
         if connector.desk is not None:
             self._desk(connector)
             self._account(connector)
@@ -113,15 +113,22 @@ class SessionTaps:
     def _rules(connector: Connector, rules: Mapping[str, Any]) -> dict[str, Any]:
         return {pair: rules[pair] for pair in connector.trading_pairs if pair in rules}
 
-    def _books(self, name: str, tracker: OrderBookTracker) -> None:
-        witness, registry = self.witness, tracker._registry
+    def _books(self, connector: Connector, tracker: OrderBookTracker) -> None:
+        witness, name, registry = self.witness, connector.name, tracker._registry
 
         def watch() -> None:
             for pair, track in registry.tracks.items():
                 if not witness.watches(track, "process"):
                     self._book(name, pair, track)
 
-        witness.entrance(registry, "add", "market.add", name, _pairs, after=watch)
+        def added(trading_pairs: Iterable[str]) -> dict[str, Any]:
+            rules = connector.trading_rules
+            return {
+                "pairs": list(trading_pairs),
+                "rules": {pair: rules[pair] for pair in trading_pairs if pair in rules},
+            }
+
+        witness.entrance(registry, "add", "market.add", name, added, after=watch)
         witness.entrance(
             registry, "remove", "market.remove", name, lambda pair, reason: {"pair": pair, "reason": reason}
         )
@@ -238,10 +245,6 @@ class SessionTaps:
             name,
             lambda source, price_type, clock=None: {"source": describe_source(source, self._connectors)},
         )
-
-
-def _pairs(trading_pairs: Iterable[str]) -> dict[str, Any]:
-    return {"pairs": list(trading_pairs)}
 
 
 def _arguments(*args: Any, **kwargs: Any) -> dict[str, Any]:

@@ -421,9 +421,9 @@ async def test_connectors_and_pairs_that_come_and_go(core, venue, tmp_path, monk
     await ticks(core, 4)
     await core.stop()
     report = parity(session, Both, fills=False)
-    # That a market was added to a running strategy by hand is a call that is not recorded.
-    assert not report.equal
-    assert report.first.decision.live["w"] == "kraken"
+    assert report.equal, report
+    assert {"binance", "kraken"} <= set(report.frame()["connector"])
+    assert {PAIR, "ETH/USDT"} <= set(report.frame()["pair"])
 
 
 async def test_what_runs_inside_of_a_hook_is_told(core, venue, tmp_path):

@@ -1,6 +1,8 @@
 """Every tutorial notebook runs from top to bottom in a fresh kernel."""
 
 import ast
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -24,9 +26,12 @@ def test_outputs_are_stripped(notebook):
 
 # jupyter_client leaves its own sockets to the garbage collector.
 @pytest.mark.filterwarnings("default::ResourceWarning")
-async def test_it_runs(notebook):
+async def test_it_runs(notebook, tmp_path, monkeypatch):
+    monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     client = NotebookClient(notebook, timeout=60, kernel_name="python3", store_widget_state=False)
     await client.async_execute()
+    assert not list(tmp_path.rglob("*.parquet"))
     texts = {}
     for cell in notebook.cells:
         if cell.cell_type != "code":
@@ -35,22 +40,47 @@ async def test_it_runs(notebook):
         for output in cell.outputs:
             assert output.output_type != "error"
             assert output.get("name") != "stderr", output.get("text")
-            texts[cell.source] = (
-                texts.get(cell.source, "") + output.get("text", "") + str(output.get("data", {}).get("text/plain", ""))
-            )
-    if "Quickstart" in notebook.cells[0].source:
-        check_quickstart(texts)
+            data = output.get("data", {})
+            shown = output.get("text", ""), data.get("text/plain", ""), data.get("text/html", "")
+            texts[cell.source] = texts.get(cell.source, "") + "\n".join(map(str, shown))
+    title = notebook.cells[0].source.partition("\n")[0]
+    CHECKS.get(title, lambda _: None)(lambda source: next(text for cell, text in texts.items() if source in cell))
 
 
-def check_quickstart(texts: dict[str, str]) -> None:
+def check_quickstart(output_of: Callable[[str], str]) -> None:
     """The tables hold what the prose says."""
-
-    def output_of(source: str) -> str:
-        return next(text for cell, text in texts.items() if source in cell)
-
     assert "cumulative" in output_of("book.bids.head()")
     assert "open orders on the exchange: 0" in output_of("open orders on the exchange")
     assert "orders_left={}" in output_of("report = await core.stop()")
     assert "tasks_left=[]" in output_of("report = await core.stop()")
     assert "applied: 0.0005 0.0005" in output_of("params.update")
     assert "pnl_quote" in output_of("core.pnl")
+
+
+def check_record_and_backtest(output_of: Callable[[str], str]) -> None:
+    """Paper and backtest trade alike, the replay decides the same, and nothing is left."""
+    assert "orders_left={}, tasks_left=[]" in output_of("report = await core.stop()")
+    assert "Empty DataFrame" in output_of("recording.gaps()")
+    assert "severity='error'" not in output_of("kit.check(events)")
+    result = output_of('queue="RiskAverse", **quotes\n')
+    assert re.search(r"[1-9]\d* fills", result)
+    assert "the same decisions" in output_of("kit.parity(session)")
+    assert re.search(r"[1-9]\d* fills", output_of("set_axis(opened)"))
+    cells = re.findall("<td>(.*?)</td>", output_of("pd.concat("))
+    fills = [cells[at : at + 6] for at in range(0, len(cells), 6)]
+    alike = [fill[1:3] == fill[4:6] for fill in fills]  # side and price on paper, then in the backtest
+    assert sum(alike) > len(fills) / 2
+
+
+def check_sweep(output_of: Callable[[str], str]) -> None:
+    """All trials end, and what half a minute cannot show is not claimed."""
+    assert "16 of 16 trials done" in output_of("spreads = [")
+    assert "not better than chance" in output_of("sweep.warnings")
+    assert "Result PureMarketMaking" in output_of("sweep.best.params")
+
+
+CHECKS = {
+    "# Quickstart": check_quickstart,
+    "# Record and backtest": check_record_and_backtest,
+    "# Sweep parameters": check_sweep,
+}

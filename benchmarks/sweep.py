@@ -5,7 +5,9 @@
 RAW_FILE is a recorded feed of Binance's perpetual (default: the one in ../shared/data, or in KIT_SHARED_DATA), repeated
 with later times. A time is that of the whole call: starting processes, all trials with in-sample and held-out runs,
 closing. "Spinning" is what the machine itself gives two busy processes of plain Python at that moment, the least that
-the ratio can be; rounds in which it is above 0.65 do not count, unless all are. All tables must be the same.
+the ratio can be; rounds in which it is above 0.65 do not count, unless all are. "By CPU" is the ratio
+of CPU seconds, the workers' divided by their number: what two free processors would come to. All tables must be the
+same.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -71,6 +74,12 @@ def once(workers: int, folder: Path) -> dict[str, Any]:
     return found
 
 
+def cpu_seconds() -> tuple[float, float]:
+    """What this process and those that it waited for have used."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return used[0].ru_utime + used[0].ru_stime, used[1].ru_utime + used[1].ru_stime
+
+
 def sweep(workers: int, folder: Path) -> None:
     import kit
 
@@ -78,11 +87,22 @@ def sweep(workers: int, folder: Path) -> None:
     import kit.backtest.sweep_workers
 
     space = {"bid_spread": SPREADS, "ask_spread": SPREADS}
-    began = time.perf_counter()
+    began, before = time.perf_counter(), cpu_seconds()
     result = kit.sweep(kit.PureMarketMaking, folder, space, workers=workers, **OPTIONS)
-    wall = time.perf_counter() - began
+    wall, after = time.perf_counter() - began, cpu_seconds()
+    own, children = (end - start for start, end in zip(before, after, strict=True))
     busy = sum(trial.outcome.seconds for trial in result.trials if trial.outcome)
-    print(json.dumps({"wall": wall, "busy": busy, "table": result.frame().to_csv(), "shown": repr(result)}))
+    print(
+        json.dumps(
+            {
+                "wall": wall,
+                "busy": busy,
+                "cpu": own + children / workers,
+                "table": result.frame().to_csv(),
+                "shown": repr(result),
+            }
+        )
+    )
 
 
 def main() -> None:
@@ -102,22 +122,28 @@ def main() -> None:
         count = record(arguments.raw, arguments.copies, folder)
         once(1, folder)  # converts the feed and compiles the kernel
         print(f"16 runs over {count / 1e6:.1f} M events, in-sample and held-out; seconds of the whole call")
-        print(f"{'round':>5} {'one':>7} {'two':>7} {'ratio':>6} {'spinning':>9} {'start, stop':>12} {'load':>6}")
+        print(
+            f"{'round':>5} {'one':>7} {'two':>7} {'ratio':>6} {'by CPU':>7} {'spinning':>9} "
+            f"{'start, stop':>12} {'load':>6}"
+        )
         rounds, tables = [], set()
         for number in range(arguments.rounds):
             one, two = once(1, folder), once(2, folder)
             tables |= {one["table"], two["table"]}
             ratio, machine = two["wall"] / one["wall"], spin(2) / spin(1)
-            rounds.append((ratio, machine))
+            rounds.append((ratio, machine, two["cpu"] / one["cpu"]))
             rest = one["wall"] - one["busy"]
             print(
-                f"{number + 1:>5} {one['wall']:>7.1f} {two['wall']:>7.1f} {ratio:>6.2f} {machine:>9.2f} {rest:>12.1f} "
-                f"{os.getloadavg()[0]:>6.1f}",
+                f"{number + 1:>5} {one['wall']:>7.1f} {two['wall']:>7.1f} {ratio:>6.2f} "
+                f"{rounds[-1][2]:>7.2f} {machine:>9.2f} {rest:>12.1f} {os.getloadavg()[0]:>6.1f}",
                 flush=True,
             )
         quiet = [one for one in rounds if one[1] <= QUIET] or rounds
-        ratio, machine = (statistics.median(column) for column in zip(*quiet, strict=True))
-        print(f"median ratio {ratio:.2f} (target {TARGET}), spinning {machine:.2f}, of {len(quiet)} rounds")
+        ratio, machine, cpu = (statistics.median(column) for column in zip(*quiet, strict=True))
+        print(
+            f"median ratio {ratio:.2f} (target {TARGET}), spinning {machine:.2f}, by CPU {cpu:.2f}, "
+            f"of {len(quiet)} rounds"
+        )
         print("tables are the same" if len(tables) == 1 else "TABLES DIFFER")
         sys.exit(0 if ratio <= TARGET and len(tables) == 1 else 1)
 

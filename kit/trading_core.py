@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from kit.connectors.connector import Connector, Mode
-from kit.connectors.connector_manager import ConnectorManager
+from kit.connectors.connector_manager import ConnectorConfig, ConnectorManager, configure
 from kit.connectors.live_recordings import LiveRecordings
 from kit.core.affinity import LoopAffinity
 from kit.core.clock import SYSTEM_TIME, Clock, ClockMode, TimeSource
 from kit.core.tasks import TaskSupervisor
 from kit.core.time_iterator import TimeIterator
 from kit.errors import AuthenticationFailed, InvalidInput, NotReady, StrategyError
+from kit.guard.guard import STALL_LIMIT, Guard
+from kit.guard.guarding import Guarding
 from kit.orders.frames import balances_frame, fills_frame, orders_frame
 from kit.orders.session_log import SessionLog, pnl_frame
 from kit.strategy.session_recorder import SessionRecording
@@ -64,6 +66,10 @@ class TradingCore:
     The name marks the core's orders on the exchange, also after a restart: run cores that share an account under
     different names, as each treats the open orders of its name as its own.
 
+    With the first live connector a ``guard`` is started: a process that cancels this core's open orders when its loop
+    stands still for ``stall_limit`` seconds (default 10, at least 0.5), when this process ends without ``stop()``, or
+    on ``core.guard.cancel_now()``. ``guard=False`` goes without.
+
     With a ``clock`` in BACKTEST mode the core needs no loop, and no name hands it back: it takes connectors by
     ``adopt`` and runs by ``backtest_til``; ``seed`` makes its order ids repeatable. ``drivers``, to be set before
     anything is added, are ticked before the connectors.
@@ -93,12 +99,19 @@ class TradingCore:
         time_source: TimeSource = SYSTEM_TIME,
         clock: Clock | None = None,
         seed: int | None = None,
+        guard: bool = True,
+        stall_limit: float | None = None,
     ) -> None:
         if self._initialised:
             if tick_size not in (None, self.clock.tick_size):
                 raise InvalidInput(
                     f"core {name!r} runs with tick_size {self.clock.tick_size:g} s, but {tick_size:g} was asked for; "
                     f"stop it first with: await kit.TradingCore({name!r}).stop()"
+                )
+            if self.guard is not None and stall_limit not in (None, self.guard.stall_limit):
+                raise InvalidInput(
+                    f"core {name!r} runs with stall_limit {self.guard.stall_limit:g} s, but {stall_limit:g} was asked "
+                    f"for; stop it first with: await kit.TradingCore({name!r}).stop()"
                 )
             return
         self._initialised = True
@@ -114,6 +127,15 @@ class TradingCore:
         rng = None if seed is None else random.Random(seed)
         self.connector_manager = ConnectorManager(name, time_source=time_source, rng=rng)
         self.connector_manager.before_removal = self._let_go
+        guarded = guard and self.clock.mode is ClockMode.REALTIME
+        self._guarding = Guarding(
+            Guard(name, self.connector_manager.ids, stall_limit=stall_limit or STALL_LIMIT, time_source=time_source)
+            if guarded
+            else None,
+            lambda: self.connectors,
+            self._halt,
+            time_source,
+        )
         self.session_logs: dict[str, SessionLog] = {}
         self._logs: list[SessionLog] = []
         self._strategy: StrategyBase | None = None
@@ -145,6 +167,7 @@ class TradingCore:
         return await self.affinity.run(coroutine)
 
     def _settle_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._guarding.abandon()
         if left := self.connector_manager.abandon():
             logger.error("core %s: its event loop ended without stop(); orders that may be open: %s", self.name, left)
         self._clock_task = None
@@ -179,8 +202,9 @@ class TradingCore:
         (seconds for each way, or a model; default 50 ms), ``queue`` (``LogProb2()``), ``exchange`` (``PartialFill()``),
         ``fees`` (those of the trading rules). The connector's status names them. Raises ``InvalidInput`` for balances
         that are no amounts or of assets that the exchange does not trade, ``UnknownExchange``, ``UnknownPair``,
-        ``MissingCredentials`` or, after ``timeout`` seconds, ``NotReady`` with what is missing. A refused key does not
-        raise: market data goes on, ``trading_refused`` says why, and orders raise ``AuthenticationFailed``.
+        ``MissingCredentials`` or, after ``timeout`` seconds, ``NotReady`` with what is missing; ``NotReady`` also when
+        a live connector's guard process does not start. A refused key does not raise: market data goes on,
+        ``trading_refused`` says why, and orders raise ``AuthenticationFailed``.
         """
         return await self._on_own_loop(
             self._add_connector(
@@ -196,22 +220,37 @@ class TradingCore:
         )
 
     async def _add_connector(self, exchange_id: str, trading_pairs: Sequence[str], **options: Any) -> Connector:
+        config = configure(exchange_id, options["mode"], options["endpoint"], options["credentials"], options["paper"])
         async with self._lock:
-            if self._tables:
-                await asyncio.to_thread(importlib.import_module, "pandas")
-            adding = self.connector_manager.add_connector(exchange_id, trading_pairs, **options)
-            self._adding = asyncio.ensure_future(adding)
-            try:
-                connector = await self._adding
-            except asyncio.CancelledError:
-                if _cancelled_itself():
-                    raise
-                raise NotReady(f"core {self.name} was stopped while it connected to {exchange_id}") from None
-            finally:
-                self._adding = None
-                self._sync_clock()
+            with self._guarding.connecting(config):
+                connector = await self._connect(exchange_id, trading_pairs, **options)
+                await self._cover(connector, config)
             self._open_log(connector)
             return connector
+
+    async def _connect(self, exchange_id: str, trading_pairs: Sequence[str], **options: Any) -> Connector:
+        if self._tables:
+            await asyncio.to_thread(importlib.import_module, "pandas")
+        adding = self.connector_manager.add_connector(exchange_id, trading_pairs, **options)
+        self._adding = asyncio.ensure_future(adding)
+        try:
+            connector = await self._adding
+        except asyncio.CancelledError:
+            if _cancelled_itself():
+                raise
+            raise NotReady(f"core {self.name} was stopped while it connected to {exchange_id}") from None
+        finally:
+            self._adding = None
+            self._sync_clock()
+        return connector
+
+    async def _cover(self, connector: Connector, config: ConnectorConfig) -> None:
+        try:
+            await self._guarding.cover(connector, config, self.supervisor, self.affinity)
+        except NotReady:
+            await self.connector_manager.remove_connector(connector.name)
+            self._sync_clock()
+            raise
 
     def _open_log(self, connector: Connector) -> None:
         log = self.session_logs.get(connector.name)
@@ -254,9 +293,11 @@ class TradingCore:
         async with self._lock:
             self._marks |= self._current_marks()
             try:
-                return await self.connector_manager.remove_connector(name, timeout)
+                left = await self.connector_manager.remove_connector(name, timeout)
             finally:
                 self._sync_clock()
+            await self._guarding.release(name, left)
+            return left
 
     def adopt(self, connector: Connector) -> None:
         """Take in a connector that was opened without a loop (``Connector.open_at_once``).
@@ -330,6 +371,7 @@ class TradingCore:
             names = list(self.connectors)
             lefts = await asyncio.gather(*(self.connector_manager.remove_connector(name, timeout) for name in names))
             self._sync_clock()
+            await self._guarding.end(clean=not any(lefts))
             await self._recordings.close()
             tasks_left = await self.supervisor.close()
             self.supervisor = TaskSupervisor(self.name)
@@ -380,6 +422,26 @@ class TradingCore:
         )
         strategy.pause(str(error))
         strategy.cancel_all()
+
+    def _halt(self, reason: str) -> None:
+        """Keep the strategy from placing orders, from any thread."""
+        if self._strategy is not None and not self._strategy.paused:
+            self._strategy.pause(f"{reason}; resume() goes on")
+
+    @property
+    def guard(self) -> Guard | None:
+        """Return the guard; its process runs while there is a live connector. ``None``: this core goes without."""
+        return self._guarding.guard
+
+    @property
+    def guard_log(self) -> pd.DataFrame:
+        """Return what guards of this core's name did, also in earlier runs: time (UTC), event, text, pid."""
+        import pandas as pd
+
+        entries = self.guard.log() if self.guard is not None else []
+        rows = [(entry.timestamp, entry.event, entry.text, entry.pid) for entry in entries]
+        frame = pd.DataFrame(rows, columns=["time", "event", "text", "pid"])
+        return frame.assign(time=pd.to_datetime(frame["time"], unit="s", utc=True))
 
     # -- the record ------------------------------------------------------------------------------------------------
 
@@ -457,6 +519,7 @@ class TradingCore:
         parts: dict[str, Any] = {
             "core": {"name": self.name, "running": self.running, "tasks": len(self.supervisor)},
             "clock": self.clock.stats,
+            "guard": self.guard.state if self.guard is not None else {"alive": False, "problems": "switched off"},
         }
         if self._strategy is not None:
             parts["strategy"] = {

@@ -25,7 +25,7 @@ def venue(monkeypatch) -> FakeVenue:
 
 @pytest.fixture
 async def core(venue):
-    core = TradingCore("test", tick_size=0.05)
+    core = TradingCore("test", tick_size=0.05, guard=False)
     yield core
     report = await core.stop()
     assert report.clean
@@ -79,7 +79,7 @@ async def test_it_runs_without_a_strategy(core, venue):
 
 async def test_start_and_stop_are_idempotent_and_leave_no_task(venue):
     before = set(asyncio.all_tasks())
-    core = TradingCore("idempotent", tick_size=0.05)
+    core = TradingCore("idempotent", tick_size=0.05, guard=False)
     await connect(core)
     await core.start()
     await core.start()
@@ -153,7 +153,7 @@ async def test_the_strategy_trades_and_stop_cancels_and_reports(core, venue):
 
 
 async def test_stop_reports_orders_that_the_exchange_does_not_confirm(venue):
-    core = TradingCore("stubborn", tick_size=0.05)
+    core = TradingCore("stubborn", tick_size=0.05, guard=False)
     market = await connect(core)
     core.strategy = Quoter(market, PAIR)
     await core.start()
@@ -237,7 +237,7 @@ async def test_two_cores_do_not_disturb_each_other(venue, monkeypatch):
     cores = {}
     for name, own in venues.items():
         monkeypatch.setattr(connector_manager, "CcxtExchange", lambda *_, own=own, **__: own)
-        cores[name] = TradingCore(name, tick_size=0.05)
+        cores[name] = TradingCore(name, tick_size=0.05, guard=False)
         market = await connect(cores[name])
         cores[name].strategy = Quoter(market, PAIR)
         await cores[name].start()
@@ -305,7 +305,7 @@ async def test_stop_after_an_interrupted_stop_ends_the_rest(core, venue):
 
 
 async def test_stop_reports_what_a_connector_left_that_was_closed_before(venue):
-    core = TradingCore("closed before", tick_size=0.05)
+    core = TradingCore("closed before", tick_size=0.05, guard=False)
     market = await connect(core)
     order_id = market.buy(PAIR, Decimal(1), kit.OrderType.LIMIT, Decimal(99))
     await until(lambda: venue.open)
@@ -353,7 +353,7 @@ async def test_a_failed_replacement_leaves_no_dead_child_on_the_clock(core, venu
 
 
 async def test_stop_interrupts_a_connect_that_takes_long(venue):
-    core = TradingCore("hasty")
+    core = TradingCore("hasty", guard=False)
     venue.offline = True
     connecting = asyncio.ensure_future(connect(core))
     await until(lambda: core.connectors)
@@ -363,7 +363,7 @@ async def test_stop_interrupts_a_connect_that_takes_long(venue):
 
 
 async def test_start_refuses_a_strategy_whose_market_is_gone(venue):
-    core = TradingCore("again", tick_size=0.05)
+    core = TradingCore("again", tick_size=0.05, guard=False)
     market = await connect(core)
     core.strategy = Quoter(market, PAIR)
     await core.stop()
@@ -390,7 +390,7 @@ async def test_the_session_outlives_stops_and_replacements(core, venue):
 def test_a_core_whose_loop_ended_without_stop_says_so_and_goes_on(monkeypatch, caplog):
     venue = FakeVenue()
     monkeypatch.setattr(connector_manager, "CcxtExchange", lambda *_, **__: venue)
-    core = TradingCore("left behind")
+    core = TradingCore("left behind", guard=False)
 
     async def leave():
         market = await connect(core)

@@ -31,7 +31,7 @@ def venue(monkeypatch) -> FakeVenue:
 
 @pytest.fixture
 async def core(venue):
-    core = TradingCore("parity", tick_size=0.02)
+    core = TradingCore("parity", tick_size=0.02, guard=False)
     yield core
     await core.stop()
 

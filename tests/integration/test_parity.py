@@ -78,7 +78,7 @@ def check(report) -> None:
 @pytest.fixture
 async def market_of(tmp_path):
     testnet = await Testnet.start("parity", seed=3)
-    core = kit.TradingCore("parity session", tick_size=0.5)
+    core = kit.TradingCore("parity session", tick_size=0.5, guard=False)
 
     async def connect(**options):
         return await core.add_connector("binance", [PAIR], endpoint=testnet, **options)

@@ -72,7 +72,7 @@ async def test_strategies_of_both_go_on_side_by_side(testnet):
 async def test_a_core_started_again_under_its_name_ends_what_its_last_run_left(testnet):
     async with connected(testnet) as two:
         other = await two.rest(INSIDE)
-        core = kit.TradingCore("died")
+        core = kit.TradingCore("died", guard=False)
         market = await core.add_connector("binance", [PAIR], mode="live", endpoint=testnet)
         left = await Stack(testnet, core, market).rest(INSIDE + 1)
         await market.close()  # as if the process had died: nobody cancels

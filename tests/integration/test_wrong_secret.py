@@ -17,7 +17,7 @@ async def refused(testnet, request):
     wrong = kit.Credentials(right.api_key, "not the secret")
     if request.param == "key":
         wrong = kit.Credentials("k" * 64, right.secret)
-    core = kit.TradingCore(f"wrong {request.param}", tick_size=0.1)
+    core = kit.TradingCore(f"wrong {request.param}", tick_size=0.1, guard=False)
     market = await core.add_connector("binance", [PAIR], mode="live", endpoint=testnet, credentials=wrong)
     yield Stack(testnet, core, market)
     assert (await core.stop()).clean

@@ -226,12 +226,17 @@ class Stack:
 
 
 @asynccontextmanager
-async def connected(testnet: Testnet, *, tick_size: float = 0.1, name: str | None = None, **options: Any):
-    """Give a core with a clock that ticks and a live connector; afterwards nothing may be left of it."""
+async def connected(
+    testnet: Testnet, *, tick_size: float = 0.1, name: str | None = None, guard: bool = False, **options: Any
+):
+    """Give a core with a clock that ticks and a live connector; afterwards nothing may be left of it.
+
+    A ``guard`` costs two seconds of processor time a core; tests/guard has the tests of it.
+    """
     await testnet.clear_faults()
     await testnet.set_limits(weight=6000, orders_10s=100, ban_after=10, ban_seconds=120)
     tasks_before = _running()
-    core = kit.TradingCore(name or f"integration {next(_numbers)}", tick_size=tick_size)
+    core = kit.TradingCore(name or f"integration {next(_numbers)}", tick_size=tick_size, guard=guard)
     market = await core.add_connector("binance", [PAIR], mode="live", endpoint=testnet, **options)
     stack = Stack(testnet, core, market)
     await core.start()

@@ -66,8 +66,9 @@ def plot_sweep(result: SweepResult, x: str | None, y: str | None, *, value: str,
         draw(figure, column, axes, trials, values, scale)
         _mark(figure, column, axes, trials, result)
     low, high = scale
+    words = result.objective if value == "objective" else value
     figure.update_layout(
-        coloraxis={"colorscale": "Viridis", "cmin": low, "cmax": high, "colorbar": {"title": value}}, showlegend=False
+        coloraxis={"colorscale": "Viridis", "cmin": low, "cmax": high, "colorbar": {"title": words}}, showlegend=False
     )
     styled(figure, title, height=460)
     figure.update_layout(hovermode="closest")
@@ -233,7 +234,7 @@ def _mark(
         x=x,
         y=y,
         mode="markers",
-        marker={"symbol": "circle-open", "size": 26, "line": {"color": RED, "width": 3}},
+        marker={"symbol": "circle-open", "size": 26, "color": RED, "line": {"color": RED, "width": 3}},
         hovertemplate=f"the best in-sample, trial {best.number}<extra></extra>",
         row=1,
         col=column,

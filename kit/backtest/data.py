@@ -126,7 +126,7 @@ class Gatherer:
     def _of_events(self, events: MarketEvents, exchange: str, pair: str) -> MarketData:
         events = named(events, exchange, pair)
         rule = find_rule(events.exchange, events.trading_pair, events.info, self._rules)
-        source = events.info.get("source", "events in memory")
+        source = _source(events.info.get("source", "events in memory"), events.info)
         assumption = events.info.get("assumption", "")
         return MarketData(events.exchange, events.trading_pair, convert(events, rule), rule, source, assumption)
 
@@ -155,7 +155,7 @@ class Gatherer:
             known = ", ".join(f"{name} {symbol}" for name, symbol in recording.markets) or "nothing"
             raise InvalidInput(f"the recording holds no {pair or 'pair'} of {exchange}; it holds {known}")
         for name, symbol in found:
-            yield self._of_events(recording.events(symbol, exchange=name), "", "")
+            yield self._of_events(_events_of(recording, name, symbol), "", "")
 
     def _of_paths(self, paths: Sequence[Path], exchange: str, pair: str) -> Iterator[MarketData]:
         for path in paths:
@@ -172,12 +172,13 @@ class Gatherer:
             rule = find_rule(name, symbol, info, self._rules)
             feed = entry.open(rule)
             if feed is not None:
-                return MarketData(name, symbol, feed, rule, _names(paths), info.get("assumption", ""))
+                return MarketData(name, symbol, feed, rule, _source(_names(paths), info), info.get("assumption", ""))
         events = named(load(paths, exchange, pair), exchange, pair)
         rule = find_rule(events.exchange, events.trading_pair, events.info, self._rules)
         feed = entry.keep(events, convert(events, rule), rule)
         assumption = events.info.get("assumption", "")
-        return MarketData(events.exchange, events.trading_pair, feed, rule, _names(paths), assumption)
+        source = _source(_names(paths), events.info)
+        return MarketData(events.exchange, events.trading_pair, feed, rule, source, assumption)
 
 
 def named(events: MarketEvents, exchange: str, pair: str) -> MarketEvents:
@@ -199,11 +200,21 @@ def load(paths: Sequence[Path], exchange: str, pair: str) -> MarketEvents:
     if _is_recording(paths):
         from kit.storage.recordings import open_recording
 
-        return open_recording(paths[0]).events(pair, exchange=exchange or None)
+        return open_recording(paths[0]).corrected_events(pair, exchange or None)
     from kit.storage.importers import load_events
 
     source = list(paths) if len(paths) > 1 else paths[0]
     return load_events(source, exchange=exchange or None, trading_pair=pair or None)
+
+
+def _events_of(recording: RecordingLike, exchange: str, pair: str) -> MarketEvents:
+    """Return a recording's events, nothing of which arrives before it happened."""
+    from kit.storage.clock_offset import correct_clock
+    from kit.storage.recordings import Recording
+
+    if isinstance(recording, Recording):
+        return recording.corrected_events(pair, exchange)
+    return correct_clock(recording.events(pair, exchange=exchange))
 
 
 def _recorded(paths: Sequence[Path], exchange: str) -> list[tuple[str, str]]:
@@ -224,3 +235,13 @@ def _is_recording(paths: Sequence[Path]) -> bool:
 
 def _names(paths: Sequence[Path]) -> str:
     return ", ".join(path.name for path in paths)
+
+
+def _source(name: str, info: Mapping[str, str]) -> str:
+    """Return where data are from, and what was done to their clock."""
+    offset = float(info.get("clock_offset", 0))
+    return (
+        f"{name} (local times put forward by {offset:.6g} s, as events arrived before they happened)"
+        if offset
+        else name
+    )

@@ -22,7 +22,7 @@ from kit.types.market import TradingRule
 LIMIT: Final = 20 * 1024**3
 """Bytes that a cache may take; what was not used for longest goes first."""
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 def default_folder() -> Path:

@@ -21,12 +21,21 @@ def correct_clock(events: MarketEvents, *, least_latency: float = 0.0) -> Market
     """
     if not 0 <= least_latency < float("inf"):
         raise InvalidInput(f"least_latency is {least_latency!r}; it must be a number of seconds from 0 up")
+    least = fastest(events)
+    if least is None or least >= 0:
+        return events
+    return shifted(events, round(least_latency * NANOSECONDS) - least)
+
+
+def fastest(events: MarketEvents) -> int | None:
+    """Return the smallest local less exchange time, ns; ``None`` where no row tells the exchange's."""
     known = events.exch_ts > 0
-    if not known.any():
+    return int(np.min(events.local_ts[known] - events.exch_ts[known])) if known.any() else None
+
+
+def shifted(events: MarketEvents, offset: int) -> MarketEvents:
+    """Return the events with ``offset`` (ns) added to every local time, and noted; themselves for 0."""
+    if not offset:
         return events
-    least = int(np.min(events.local_ts[known] - events.exch_ts[known]))
-    if least >= 0:
-        return events
-    offset = round(least_latency * NANOSECONDS) - least
     info = {**events.info, "clock_offset": f"{offset / NANOSECONDS:.9f}"}
     return replace(events, local_ts=events.local_ts + offset, info=info)

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kit.errors import InvalidInput
+from kit.storage.clock_offset import fastest
 from kit.storage.events import COLUMNS, EventKind, MarketEvents
 from kit.storage.scaled import scale, unscale
 
@@ -46,7 +47,8 @@ class PartInfo:
 
     ``first`` and ``last`` are local times in ns, of all rows; ``first_event`` and ``last_event`` those of rows other
     than gaps, ``None`` without any. ``kinds`` counts rows by ``EventKind``; ``decimals`` of price and amount are
-    ``None`` where floats are stored. ``info`` is that of the ``MarketEvents``.
+    ``None`` where floats are stored. ``info`` is that of the ``MarketEvents``. ``least_latency`` is the smallest local
+    less exchange time (ns), ``None`` where no row tells the exchange's.
     """
 
     version: int
@@ -60,6 +62,7 @@ class PartInfo:
     kinds: dict[str, int]
     decimals: dict[str, int | None]
     info: dict[str, str] = field(default_factory=dict)
+    least_latency: int | None = None
 
     def count(self, kind: EventKind) -> int:
         """Return how many rows are of a kind."""
@@ -120,6 +123,7 @@ def _describe(events: MarketEvents, decimals: dict[str, int | None]) -> PartInfo
         {EventKind(value).name: int(count) for value, count in zip(values, counts, strict=True)},
         decimals,
         dict(events.info),
+        fastest(events),
     )
 
 

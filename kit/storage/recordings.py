@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from kit.errors import InvalidInput
+from kit.storage.clock_offset import shifted
 from kit.storage.events import NANOSECONDS, EventKind, MarketEvents
 from kit.storage.parquet_files import PartFile, PartInfo
 from kit.storage.part_names import void
@@ -55,6 +56,31 @@ class Recording:
         """Return what was noted at recording time, such as ``trading_rule`` (JSON). Raises ``InvalidInput``."""
         return _joined_info(self._find(trading_pair, exchange))
 
+    @property
+    def clock_offset(self) -> float:
+        """Return the seconds by which local times are to be put forward so that nothing arrives before it happened.
+
+        One constant for all markets, as one clock stamped them, by the rule of ``kit.correct_clock``; 0 where nothing
+        arrives early. Backtests and ``kit.load_events`` add it, ``events`` does not.
+        """
+        told = (part.info.least_latency for part in chain(*self._parts.values()))
+        return max(0, -min((least for least in told if least is not None), default=0)) / NANOSECONDS
+
+    def corrected_events(
+        self,
+        trading_pair: str,
+        exchange: str | None = None,
+        start: float | None = None,
+        end: float | None = None,
+    ) -> MarketEvents:
+        """Return what ``events`` does with ``clock_offset`` added to local times; ``start`` and ``end`` are such too.
+
+        A span of a recording gets the constant of the whole, noted in ``info["clock_offset"]``.
+        """
+        offset = round(self.clock_offset * NANOSECONDS)
+        span = (_ns(start, -inf, offset), _ns(end, inf, offset))
+        return shifted(self._read(trading_pair, exchange, span), offset)
+
     def events(
         self,
         trading_pair: str,
@@ -67,9 +93,12 @@ class Recording:
         ``exchange`` is needed where the pair was recorded on several. Raises ``InvalidInput`` for a market that is not
         recorded, and for damaged files, by name.
         """
+        return self._read(trading_pair, exchange, (_ns(start, -inf), _ns(end, inf)))
+
+    def _read(self, trading_pair: str, exchange: str | None, span: tuple[int, int]) -> MarketEvents:
         parts = self._find(trading_pair, exchange)
         info = _joined_info(parts)
-        pieces = list(self.iter_events(trading_pair, exchange, start, end))
+        pieces = list(self._iterate(trading_pair, exchange, span, BATCH))
         if not pieces:
             name = parts[0].info
             pieces = [MarketEvents.from_rows(name.exchange, name.trading_pair, ())]
@@ -288,8 +317,11 @@ def _joined_info(parts: Iterable[_Part]) -> dict[str, str]:
     return {key: text for part in parts for key, text in part.info.info.items()}
 
 
-def _ns(seconds: Any, default: float) -> int:
-    value = default if seconds is None else seconds
+def _ns(seconds: float | None, default: float, offset: int = 0) -> int:
+    """Return a time in ns, less an offset. Raises ``InvalidInput`` for what is no number."""
+    value: Any = default if seconds is None else seconds
+    if not isinstance(value, (int, float, np.number)) or np.isnan(value):
+        raise InvalidInput(f"{seconds!r} is no time; give seconds since the epoch, such as 1723075200.5, or None")
     if value in (inf, -inf):
         return int(_INT64.max if value > 0 else _INT64.min)
-    return round(value * NANOSECONDS)
+    return round(value * NANOSECONDS) - offset

@@ -363,3 +363,18 @@ def test_configurations_that_cannot_be_read(tmp_path):
     with pytest.raises(InvalidInput, match="no readable TOML"):
         read_config(tmp_path / "bad.toml")
     assert find_strategy("PureMarketMaking") is kit.PureMarketMaking
+
+
+def test_recordings_in_which_events_arrive_before_they_happened_are_corrected_and_it_is_told(events, tmp_path, caplog):
+    from kit.storage.recording_writer import RecordingWriter
+
+    late = int((events.local_ts - events.exch_ts).min()) + 1_500_000_000
+    with RecordingWriter(tmp_path / "recording") as writer:
+        writer.append(replace(events, local_ts=events.local_ts - late))
+    cache = FeedCache(tmp_path / "cache")
+    for data in (tmp_path / "recording", tmp_path / "recording", kit.open_recording(tmp_path / "recording")):
+        (market,) = gather(data, RULES, cache=cache)
+        assert "put forward by 1.5 s" in market.source
+        assert int((market.feed.local_ts - market.feed.exch_ts).min()) == 0
+        assert (np.sort(market.feed.local_ts) == np.sort(events.local_ts - late + 1_500_000_000)).all()
+    assert not caplog.records

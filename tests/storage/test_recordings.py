@@ -429,3 +429,37 @@ def test_writing_and_reading_need_no_pandas(tmp_path: Path) -> None:
         "sys.exit(bool({'pandas'} & set(sys.modules)) or bool(loaded))"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_one_clock_offset_for_all_that_one_clock_stamped(tmp_path: Path) -> None:
+    early, late = (
+        MarketEvents.from_rows(
+            "binance",
+            pair,
+            [
+                ((10 + n) * NANOSECONDS + ahead, (10 + n) * NANOSECONDS, EventKind.TRADE, BUY, 10.0, 1.0, n, 1)
+                for n in range(5)
+            ],
+        )
+        for pair, ahead in (("AAA/BBB", NANOSECONDS), ("CCC/BBB", -NANOSECONDS // 10))
+    )
+    with RecordingWriter(tmp_path) as writer:
+        writer.append(early)
+        writer.append(late)
+    recording = open_recording(tmp_path)
+    assert recording.clock_offset == 1.0
+    for one in (early, late):
+        read = recording.corrected_events(one.trading_pair)
+        assert (read.local_ts - one.local_ts == NANOSECONDS).all()
+        assert read.info["clock_offset"] == "1.000000000"
+        assert (recording.events(one.trading_pair).local_ts == one.local_ts).all()
+    span = recording.corrected_events("AAA/BBB", start=12.0, end=14.0)
+    assert (span.local_ts // NANOSECONDS).tolist() == [12, 13]
+
+
+@pytest.mark.parametrize("time", [float("nan"), "2024-08-08", [1]])
+def test_times_that_are_none_are_refused(tmp_path: Path, time: object) -> None:
+    with RecordingWriter(tmp_path) as writer:
+        writer.append(MarketEvents.from_rows("binance", "AAA/BBB", [(1, 1, EventKind.TRADE, BUY, 1.0, 1.0, 1, 1)]))
+    with pytest.raises(InvalidInput, match="is no time; give seconds"):
+        open_recording(tmp_path).events("AAA/BBB", start=time)  # type: ignore[arg-type]

@@ -48,7 +48,7 @@ def load_events(
     ``exchange`` is ``"binance"`` where neither you nor the file tells. ``start`` and ``end`` (seconds since the epoch)
     cut by local time, ``end`` not included; files that do not begin with a snapshot then lack the book, so cut
     recordings at snapshots. ``correct_clock`` adds a constant to local times of files where some event arrives before
-    it happened (see ``kit.correct_clock``).
+    it happened (see ``kit.correct_clock``); of a recording it is that of the whole (``Recording.clock_offset``).
 
     Raises ``BadFile`` (an ``InvalidInput``) naming file and line or row for damage; ``InvalidInput`` for missing files,
     pairs or forms, times that go back, and when nothing is left.
@@ -66,8 +66,8 @@ def load_events(
             path = Path(one).expanduser()
             by_form.setdefault(form or forms.form_of(path), []).append(path)
     recordings += [open_recording(path) for path in by_form.pop(forms.RECORDING, [])]
-    read = [_recorded(one, trading_pair, exchange, (start, end)) for one in recordings]
-    read += [_load(found, paths, trading_pair, exchange, options) for found, paths in by_form.items()]
+    parts += [_recorded(one, trading_pair, exchange, (start, end), correct=correct_clock) for one in recordings]
+    read = [_load(found, paths, trading_pair, exchange, options) for found, paths in by_form.items()]
     parts += map(corrected, read) if correct_clock else read
     for part in parts:
         _check(part, trading_pair)
@@ -95,7 +95,12 @@ def _load(
 
 
 def _recorded(
-    recording: Recording, trading_pair: str | None, exchange: str | None, span: tuple[float | None, float | None]
+    recording: Recording,
+    trading_pair: str | None,
+    exchange: str | None,
+    span: tuple[float | None, float | None],
+    *,
+    correct: bool,
 ) -> MarketEvents:
     markets = [
         (name, pair)
@@ -108,7 +113,8 @@ def _recorded(
             f"{recording.path.name} holds {held or 'nothing'}; name one market by trading_pair= and exchange="
         )
     name, pair = markets[0]
-    return recording.events(pair, exchange=name, start=span[0], end=span[1])
+    read = recording.corrected_events if correct else recording.events
+    return read(pair, name, *span)
 
 
 def _check(events: MarketEvents, trading_pair: str | None) -> None:

@@ -105,3 +105,13 @@ def test_sources_that_hold_no_events(tmp_path):
     (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(BadFile, match=r"cut\.zip"):
         load_events(tmp_path / "cut.zip", **PAIR)
+
+
+def test_a_span_of_a_recording_is_cut_by_corrected_times(tmp_path):
+    rows = [((start + 1) * SECOND, start * SECOND, 2, 1, 10.0, 1.0, start, 1) for start in range(1, 9)]
+    with RecordingWriter(tmp_path) as writer:
+        writer.append(MarketEvents.from_rows("binance", "AAA/BBB", rows))
+    whole = load_events(tmp_path)
+    assert (whole.local_ts == whole.exch_ts).all()
+    assert (load_events(tmp_path, start=4, end=7).local_ts // SECOND).tolist() == [4, 5, 6]
+    assert (load_events(tmp_path, start=4, end=7, correct_clock=False).local_ts // SECOND).tolist() == [4, 5, 6]

@@ -1,0 +1,94 @@
+// What every panel's view does: says that it is there and whether it is seen, takes the latest frame at most once a
+// screen refresh, asks for a full one when a frame is missing, and sends commands that are answered.
+
+const SIGN_OF_LIFE = 10000; // ms
+const ANSWER_LIMIT = 8000; // ms
+
+function connect(model, el, { merge = (_state, frame) => frame, paint, retheme = () => {} }) {
+  const id = crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2);
+  const waiting = new Map();
+  let onScreen = false, seq = 0, state = null, due = 0, number = 0, asked = false;
+
+  const seen = () => onScreen && document.visibilityState === "visible";
+  const tell = (paint = false) => { asked = paint; model.send({ kind: "view", id, visible: seen(), paint }); };
+
+  function draw() {
+    due = 0;
+    if (state) paint(state);
+  }
+  function soon() {
+    if (!due) due = requestAnimationFrame(draw);
+  }
+  function take(message, buffers) {
+    if (message.kind === "answer" && message.id === id) {
+      waiting.get(message.number)?.(message);
+      waiting.delete(message.number);
+    }
+    if (message.kind !== "frame") return;
+    if (!message.full && (state === null || message.seq !== seq + 1)) {
+      if (!asked && seen()) tell(true);
+      return;
+    }
+    seq = message.seq;
+    asked = false;
+    state = merge(message.full ? null : state, message, buffers);
+    soon();
+  }
+  function command(content) {
+    number += 1;
+    const mine = number;
+    model.send({ kind: "command", id, number: mine, ...content });
+    return new Promise((resolve) => {
+      const late = setTimeout(() => {
+        waiting.delete(mine);
+        resolve({ ok: false, late: true, text: "no answer yet: the kernel is busy or gone" });
+      }, ANSWER_LIMIT);
+      waiting.set(mine, (answer) => { clearTimeout(late); resolve(answer); });
+    });
+  }
+
+  const watcher = new IntersectionObserver((entries) => {
+    const now = entries[entries.length - 1].isIntersecting;
+    if (now !== onScreen) { onScreen = now; tell(now); }
+  });
+  const themes = new MutationObserver(() => { retheme(); soon(); });
+  const onVisibility = () => tell(seen());
+  const beat = setInterval(() => tell(), SIGN_OF_LIFE);
+  model.on("msg:custom", take);
+  document.addEventListener("visibilitychange", onVisibility);
+  watcher.observe(el);
+  themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
+  tell(false);
+
+  function close() {
+    clearInterval(beat);
+    if (due) cancelAnimationFrame(due);
+    watcher.disconnect();
+    themes.disconnect();
+    document.removeEventListener("visibilitychange", onVisibility);
+    model.off("msg:custom", take);
+    try { model.send({ kind: "gone", id }); } catch { /* the line is closed already */ }
+  }
+  return { command, close, soon };
+}
+
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children);
+  return element;
+}
+
+function setText(element, text) {
+  if (element.textContent === text) return false;
+  element.textContent = text;
+  return true;
+}
+
+function showState(element, state) {
+  setText(element, state);
+  element.hidden = !state;
+}

@@ -1,0 +1,107 @@
+"""Panels as anywidgets. This module loads ipywidgets, so it is imported when the first panel is made."""
+
+from __future__ import annotations
+
+import weakref
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import anywidget
+
+from kit.notebook.panel import Panel, PanelModel
+
+STATIC: Final = Path(__file__).parent / "static"
+
+MAX_UNSEEN: Final = 32
+"""Panels that no page shows and that keep their line to the pages nevertheless, for a page that is loaded again."""
+
+_unseen: OrderedDict[int, weakref.ref[LiveWidget]] = OrderedDict()
+
+
+def _read(*names: str) -> str:
+    return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in names)
+
+
+class LiveWidget(anywidget.AnyWidget):
+    """A panel on the page: sends what the model says, hands over what the page says, holds no state itself.
+
+    Its line to the page (a comm) ends when 32 other panels were left unseen after it, as when a cell is run again and
+    again; shown again, it opens a new one. Where no widget manager exists it shows as plain HTML or text.
+    """
+
+    def __init__(self, model: PanelModel) -> None:
+        self.panel = Panel(model, self._send_frame, on_views=self._note_views)
+        super().__init__()
+        self.on_msg(self._on_page_message)
+        self._note_views()
+
+    @property
+    def model(self) -> PanelModel:
+        """Return what the panel shows."""
+        return self.panel.model
+
+    def _send_frame(self, content: dict[str, Any], buffers: list[bytes]) -> None:
+        self.send(content, buffers)
+
+    def _on_page_message(self, _widget: object, content: Mapping[str, Any], _buffers: object) -> None:
+        self.panel.receive(content)
+
+    def _note_views(self) -> None:
+        if self.panel.views or self.comm is None:
+            _unseen.pop(id(self), None)
+            return
+        _unseen[id(self)] = weakref.ref(self)
+        _unseen.move_to_end(id(self))
+        while len(_unseen) > MAX_UNSEEN:
+            _, oldest = _unseen.popitem(last=False)
+            if (widget := oldest()) is not None:
+                widget.close()
+
+    def close(self) -> None:
+        """End the line to the pages; showing the panel again opens a new one."""
+        self.panel.close()
+        _unseen.pop(id(self), None)
+        super().close()
+        # ipywidgets takes the method away from closed widgets, so that they could never be shown again.
+        self.__dict__.pop("_repr_mimebundle_", None)
+
+    def __repr__(self) -> str:
+        return self.model.text()
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        if self.comm is None:
+            self._model_id = None
+            self.open()
+            self._note_views()
+        data, metadata = super()._repr_mimebundle_() or ({}, {})
+        return {**data, "text/plain": self.model.text(), "text/html": self.model.html()}, metadata
+
+
+class DepthWidget(LiveWidget):
+    """The depth chart on a canvas."""
+
+    _esm = _read("live.js", "depth.js")
+    _css = _read("live.css", "depth.css")
+
+
+class LadderWidget(LiveWidget):
+    """The ladder as a table."""
+
+    _esm = _read("live.js", "ladder.js")
+    _css = _read("live.css", "ladder.css")
+
+
+class OrdersWidget(LiveWidget):
+    """The table of orders, with a button to cancel in each row."""
+
+    _esm = _read("live.js", "orders.js")
+    _css = _read("live.css", "orders.css")
+
+
+class ControlsWidget(LiveWidget):
+    """The form of parameters."""
+
+    _esm = _read("live.js", "controls.js")
+    _css = _read("live.css", "controls.css")

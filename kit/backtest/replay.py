@@ -40,24 +40,25 @@ class Outages:
     @classmethod
     def of(cls, feed: FeedColumns) -> Outages:
         """Find the gaps, and the snapshots that ended them; without any snapshot the first level begins the book."""
-        begins = _times_of(feed, (layout.SNAPSHOT, layout.CLEAR, layout.CLEAR_ALL))
+        begins = _rows_of(feed, (layout.SNAPSHOT, layout.CLEAR, layout.CLEAR_ALL))
         if not len(begins):
-            begins = _times_of(feed, (layout.DEPTH, layout.ADD, layout.BBO))[:1]
-        found = [(int(begins[0]), "")] if len(begins) else []
-        for gap in _times_of(feed, (layout.GAP,)):
-            after = begins[np.searchsorted(begins, gap, side="right") :]
-            found.append((int(gap), f"the data have a gap at {moment(int(gap))}"))
+            begins = _rows_of(feed, (layout.DEPTH, layout.ADD, layout.BBO))[:1]
+        # By row, as a gap and the snapshot that ends it may have one time.
+        found = {int(begins[0]): ""} if len(begins) else {}
+        for gap in _rows_of(feed, (layout.GAP,)):
+            after = begins[np.searchsorted(begins, gap) :]
+            found[int(gap)] = f"the data have a gap at {moment(int(feed.local_ts[gap]))}"
             if len(after):
-                found.append((int(after[0]), ""))
-        return cls(sorted(found, key=lambda change: change[0]))
+                found[int(after[0])] = ""
+        return cls([(int(feed.local_ts[row]), found[row]) for row in sorted(found)])
 
 
-def _times_of(feed: FeedColumns, codes: Sequence[int]) -> NDArray[np.int64]:
+def _rows_of(feed: FeedColumns, codes: Sequence[int]) -> NDArray[np.int64]:
     found = []
     for first in range(0, len(feed), CHUNK):
         rows = np.isin(feed.code[first : first + CHUNK] & 0xFE, codes)
-        found.append(np.unique(feed.local_ts[first : first + CHUNK][rows]))
-    return np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)
+        found.append(np.flatnonzero(rows) + first)
+    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
 
 
 class ReplayedPair:

@@ -188,7 +188,10 @@ def _without_unused(events: MarketEvents, use_bbo: bool | None) -> MarketEvents:
 
 
 def _known_times(events: MarketEvents) -> NDArray[np.int64]:
-    """Return the exchange times, for rows without one the latest told before them (or the first told after)."""
+    """Return the exchange times, for rows without one the latest told before them.
+
+    Where none was told before, the first told after, or when they were received if that was earlier.
+    """
     exch = events.exch_ts
     unknown = exch <= 0
     if not bool(unknown.any()):
@@ -196,8 +199,10 @@ def _known_times(events: MarketEvents) -> NDArray[np.int64]:
     if bool(unknown.all()):
         return np.maximum.accumulate(events.local_ts)
     first = int(exch[np.argmin(unknown)])
-    filled = np.maximum.accumulate(np.where(unknown, first, exch))
-    return np.where(unknown, np.minimum(filled, np.maximum(events.local_ts, first)), exch)
+    filled = np.maximum.accumulate(np.where(unknown, np.minimum(first, events.local_ts), exch))
+    later = np.minimum(filled, np.maximum(events.local_ts, first))
+    leading = ~np.maximum.accumulate(~unknown)
+    return np.where(leading, filled, np.where(unknown, later, exch))
 
 
 def _ascends(times: NDArray[np.int64]) -> bool:

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 import kit
+from kit.backtest.replay import Outages
 from kit.backtest.runner import merge, prepare
 from kit.backtest.session import Session
 from kit.errors import BacktestError, InvariantBroken, NotSupported
 from kit.simulation.engine import MatchingEngine
+from kit.simulation.feed import FeedColumns
 from kit.simulation.timeline import Timeline
-from kit.storage.events import EventKind
+from kit.storage.events import EventKind, MarketEvents
 from kit.trading_core import TradingCore
 from kit.types.market import PriceType
 from tests.support.made_market import (
@@ -513,3 +515,13 @@ def test_the_progress_bar_shows_on_wish(events, capsys):
     assert capsys.readouterr().err == ""
     run(Idle, events, progress=True)
     assert "backtest" in capsys.readouterr().err
+
+
+def test_a_snapshot_at_the_time_of_a_gap_ends_it():
+    kinds = EventKind.GAP, EventKind.CLEAR, EventKind.SNAPSHOT, EventKind.SNAPSHOT, EventKind.DEPTH
+    rows = [(NS, NS, kind, 1, 1.0, 1.0, 0, 0) for kind in kinds]
+    again = [(2 * NS, 2 * NS, kind, 1, 1.0, 1.0, 0, 0) for kind in (EventKind.CLEAR, EventKind.GAP)]
+    feed = FeedColumns.from_events(MarketEvents.from_rows("binance", "BTC/USDT", rows + again), "0.1", "0.001")
+    moments = Outages.of(feed).moments
+    assert [at for at, _ in moments] == [NS, NS, 2 * NS]
+    assert [bool(reason) for _, reason in moments] == [True, False, True]

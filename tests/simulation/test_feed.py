@@ -41,8 +41,23 @@ def test_a_row_without_exchange_time_stays_behind_the_row_before_it():
         (12, 26, DEPTH, 1, 3.0, 1.0, 0, 0),
     )
     assert feed.tick.tolist() == [10, 20, 0, 30]
-    assert feed.exch_ts.tolist() == [10, 10, 10, 12]
+    assert feed.exch_ts.tolist() == [5, 10, 10, 12]
     assert columns((0, 5, DEPTH, 1, 1.0, 1.0, 0, 0)).exch_ts.tolist() == [5]
+
+
+def test_a_snapshot_without_exchange_time_is_known_from_its_receipt(caplog: pytest.LogCaptureFixture):
+    rows = [
+        (0, 4, GAP, 0, 0.0, 0.0, 0, 0),
+        (0, 5, EventKind.CLEAR, 0, 0.0, 0.0, 0, 0),
+        (0, 5, EventKind.SNAPSHOT, 1, 1.0, 1.0, 0, 0),
+        (10, 20, DEPTH, 1, 2.0, 1.0, 0, 0),
+    ]
+    feed = columns(*rows)
+    assert feed.exch_ts.tolist() == [4, 5, 5, 10]
+    assert feed.local_ts.tolist() == [4, 5, 5, 20]
+    assert not caplog.text
+    behind = columns(*((exch, local + 100, *row) for exch, local, *row in rows))
+    assert behind.exch_ts.tolist() == [10, 10, 10, 10]
 
 
 def test_nothing_is_seen_before_it_happened(caplog: pytest.LogCaptureFixture):

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from kit.errors import InvalidInput
+from kit.simulation.own_latency import CheckedLatency
 
 _HOMES: Final = {
     "queue": "kit.simulation.queue_models",
@@ -19,6 +20,18 @@ _HOMES: Final = {
 }
 _SHORT: Final = {"latency": "ConstantLatency", "fees": "Fees"}
 """What a plain number, or a table without ``model``, stands for."""
+
+_TOLD: Final = {
+    "queue": ("code", "exponent", "address"),
+    "exchange": ("partial", "prevention"),
+    "fees": ("maker", "taker"),
+}
+_EXAMPLES: Final = {
+    "queue": "a model such as LogProb2() or its name; a function of your own goes into OwnQueue(function), or "
+    "OwnProbability(function)",
+    "exchange": "PartialFill(), NoPartialFill() or their names",
+    "fees": "one fraction for both (0.001 is 0.1 %), {'maker': '0.0002', 'taker': '0.0005'} or Fees(maker, taker)",
+}
 
 
 def find_model(role: str, given: Any) -> Any:
@@ -38,7 +51,19 @@ def find_model(role: str, given: Any) -> Any:
         return _build(role, str(name), arguments)
     if role in _SHORT and isinstance(given, int | float | Decimal):
         return _build_of_number(role, given)
-    return given
+    return None if given is None else _checked(role, given)
+
+
+def _checked(role: str, model: Any) -> Any:
+    if role == "latency":
+        return model if type(model).__module__ == _HOMES[role] else CheckedLatency(model)
+    try:
+        good = not isinstance(model, type) and all(getattr(model, name, None) is not None for name in _TOLD[role])
+    except NotImplementedError:  # a class of the user's own that leaves out what it must tell
+        good = False
+    if not good:
+        raise InvalidInput(f"{role} is {model!r}; give {_EXAMPLES[role]}")
+    return model
 
 
 def of_exchange(given: Any, exchange: str) -> Any:
@@ -53,19 +78,22 @@ def _build_of_number(role: str, given: Any) -> Any:
 
 
 def _build(role: str, name: str, arguments: Mapping[str, Any]) -> Any:
-    return _call(role, _find(role, name), arguments)
+    return _checked(role, _call(role, _find(role, name), arguments))
 
 
 def _find(role: str, name: str) -> Any:
     module = importlib.import_module(_HOMES[role])
     found = getattr(module, name, None)
     known = [
-        key for key, value in vars(module).items() if inspect.isclass(value) and value.__module__ == module.__name__
+        key
+        for key, value in vars(module).items()
+        if inspect.isclass(value) and value.__module__ == module.__name__ and not key.startswith("_")
+        if not getattr(value, "_is_protocol", False)
     ]
-    if found is None or not inspect.isclass(found):
+    if name not in known:
         near = difflib.get_close_matches(name, known, 1, 0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InvalidInput(f"there is no {role} model {name!r}{hint} There are {', '.join(known)}")
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise InvalidInput(f"there is no {role} model {name!r}; {hint}there are {', '.join(known)}")
     return found
 
 

@@ -23,7 +23,9 @@ def seconds_of(name: str, value: Any) -> float | None:
             value = datetime.fromisoformat(value)
         except ValueError:
             raise InvalidInput(f"{name} is {value!r}; write a time as 2024-08-08T23:55:00") from None
-    if isinstance(value, datetime):
+    if (
+        isinstance(value, datetime) and type(value).__name__ != "NaTType"
+    ):  # NaT, pandas' word for no time, is a datetime
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
     try:
         seconds = float(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -48,14 +50,9 @@ class Plan:
         return [market for market in self.markets if market.exchange == exchange]
 
 
-def make_plan(
-    markets: Sequence[MarketData], *, start: Any, end: Any, balances: Any, tick_size: float, seed: int
-) -> Plan:
+def make_plan(markets: Sequence[MarketData], *, start: Any, end: Any, balances: Any, tick_size: Any, seed: Any) -> Plan:
     """Check how data, times and money fit together. Raises ``InvalidInput`` or ``InsufficientBalance``."""
-    if not MIN_TICK_SIZE <= tick_size < float("inf"):
-        raise InvalidInput(f"tick_size is {tick_size!r} s; it must be at least {MIN_TICK_SIZE} s and finite")
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise InvalidInput(f"seed is {seed!r}; it must be a whole number")
+    tick_size, seed = _tick_size(tick_size), _seed(seed)
     begin, finish = _span(markets, seconds_of("start", start), seconds_of("end", end))
     if finish - begin < tick_size:
         raise InvalidInput(
@@ -71,6 +68,19 @@ def make_plan(
     return Plan(markets, begin, finish, tick_size, money, balances is None, seed)
 
 
+def _tick_size(given: Any) -> float:
+    number = float(given) if isinstance(given, int | float | Decimal) and not isinstance(given, bool) else float("nan")
+    if not MIN_TICK_SIZE <= number < float("inf"):
+        raise InvalidInput(f"tick_size is {given!r}; it must be a finite number of seconds, at least {MIN_TICK_SIZE}")
+    return number
+
+
+def _seed(given: Any) -> int:
+    if isinstance(given, bool) or not hasattr(given, "__index__"):
+        raise InvalidInput(f"seed is {given!r}; it must be a whole number")
+    return operator.index(given)
+
+
 def _show(seconds: float) -> str:
     return moment(round(seconds * 1_000_000) * 1000)
 
@@ -78,7 +88,10 @@ def _show(seconds: float) -> str:
 def _span(markets: Sequence[MarketData], start: float | None, end: float | None) -> tuple[float, float]:
     late = max(markets, key=lambda market: market.span[0])
     early = min(markets, key=lambda market: market.span[1])
+    # A float holds no nanoseconds: the begin is rounded up, so that the first event is known when the strategy starts.
     first, last = late.span[0] / NANOSECONDS, early.span[1] / NANOSECONDS
+    if Decimal(first) * NANOSECONDS < late.span[0]:
+        first = math.nextafter(first, math.inf)
     if len(markets) > 1 and first >= last:
         raise InvalidInput(
             f"the data have no time in common: {early} ends at {_show(last)}, {late} begins at {_show(first)}"

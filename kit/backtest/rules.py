@@ -17,6 +17,8 @@ RulesInput: TypeAlias = Mapping[str, Any] | TradingRule | None
 
 _FIELDS: Final = {field.name: field for field in dataclasses.fields(TradingRule)}
 _REQUIRED: Final = ("min_price_increment", "min_base_amount_increment")
+_FEES: Final = ("maker_fee", "taker_fee")
+_HIGHEST_FEE: Final = Decimal("0.1")
 
 
 def find_rule(exchange: str, pair: str, info: Mapping[str, str], rules: RulesInput = None) -> TradingRule:
@@ -31,7 +33,11 @@ def find_rule(exchange: str, pair: str, info: Mapping[str, str], rules: RulesInp
             f"{pair!r}: {{'min_price_increment': '0.01', 'min_base_amount_increment': '0.00001'}}}} (the steps of "
             f"price in {quote} and amount in {base}; more fields: {', '.join(list(_FIELDS)[5:])})"
         )
-    return given if isinstance(given, TradingRule) else build_rule(pair, given)
+    if isinstance(given, TradingRule):
+        return _checked(given)
+    if not isinstance(given, Mapping):
+        raise InvalidInput(f"the rule of {pair} is {given!r}; give a TradingRule or a mapping of its fields")
+    return build_rule(pair, given)
 
 
 def pair_assets(trading_pair: str) -> tuple[str, str]:
@@ -50,19 +56,38 @@ def build_rule(trading_pair: str, fields: Mapping[str, Any]) -> TradingRule:
         raise InvalidInput(f"the rule of {trading_pair} lacks {' and '.join(missing)}: the steps of price and amount")
     base, quote = pair_assets(trading_pair)
     values = {name: _value(trading_pair, name, value) for name, value in fields.items()}
-    rule = TradingRule(**{"trading_pair": trading_pair, "base_asset": base, "quote_asset": quote, **values})
-    for name in _REQUIRED:
-        if not getattr(rule, name) > 0:
-            raise InvalidInput(f"the rule of {trading_pair} has {name} {getattr(rule, name)}; it must be above 0")
+    return _checked(TradingRule(**{"trading_pair": trading_pair, "base_asset": base, "quote_asset": quote, **values}))
+
+
+def _checked(rule: TradingRule) -> TradingRule:
+    for name, field in _FIELDS.items():
+        value = getattr(rule, name)
+        if not str(field.type).startswith("Decimal") or (value is None and "None" in str(field.type)):
+            continue
+        if not isinstance(value, Decimal) or not value.is_finite():
+            raise InvalidInput(f"the rule of {rule.trading_pair} has {name} {value!r}; it must be a finite number")
+        if name in _REQUIRED and not value > 0:
+            raise InvalidInput(f"the rule of {rule.trading_pair} has {name} {value}; it must be above 0")
+        if name in _FEES and abs(value) > _HIGHEST_FEE:
+            raise InvalidInput(
+                f"the rule of {rule.trading_pair} has {name} {value}; fees are fractions between -{_HIGHEST_FEE} and "
+                f"{_HIGHEST_FEE} (0.1 % is 0.001, a rebate is negative)"
+            )
+        if name not in _FEES and value < 0:
+            raise InvalidInput(f"the rule of {rule.trading_pair} has {name} {value}; it must be 0 or more")
+    for low, high in (("min_order_size", "max_order_size"), ("min_price", "max_price")):
+        least, most = getattr(rule, low), getattr(rule, high)
+        if least is not None and most is not None and least > most:
+            raise InvalidInput(f"the rule of {rule.trading_pair} has {low} {least} above {high} {most}: no order fits")
     return rule
 
 
 def _value(pair: str, name: str, value: Any) -> Any:
     kind = str(_FIELDS[name].type)
-    if kind == "str" or isinstance(value, bool | Decimal):
-        return value
     if kind == "bool":
-        return str(value).lower() in ("true", "1", "yes")
+        return value if isinstance(value, bool) else str(value).lower() in ("true", "1", "yes")
+    if kind == "str" or isinstance(value, Decimal):
+        return value
     if value is None or str(value) in ("", "None"):
         return None
     try:
@@ -74,6 +99,8 @@ def _value(pair: str, name: str, value: Any) -> Any:
 def _pick(rules: RulesInput, exchange: str, pair: str) -> Any:
     if rules is None or isinstance(rules, TradingRule):
         return rules
+    if not isinstance(rules, Mapping):
+        raise InvalidInput(f"rules is {rules!r}; give rules by pair, as in {{{pair!r}: {{'min_price_increment': …}}}}")
     if exchange in rules:
         return _pick(rules[exchange], "", pair)
     if any(name in _FIELDS for name in rules):

@@ -56,7 +56,7 @@ def backtest(
     """
     config = merge(
         strategy,
-        {**(params or {}), **parameters},
+        _named(params, parameters),
         data=data,
         start=start,
         end=end,
@@ -100,7 +100,7 @@ async def backtest_async(
     """
     config = merge(
         strategy,
-        {**(params or {}), **parameters},
+        _named(params, parameters),
         data=data,
         start=start,
         end=end,
@@ -121,6 +121,14 @@ async def backtest_async(
     return Result(session.run)
 
 
+def _named(params: Mapping[str, Any] | None, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    if params is not None and not isinstance(params, Mapping):
+        raise InvalidInput(
+            f"params is {params!r}; give the strategy's parameters by name, as in {{'bid_spread': '0.001'}}"
+        )
+    return {**(params or {}), **parameters}
+
+
 def merge(strategy: Any, parameters: Mapping[str, Any], **given: Any) -> BacktestConfig:
     """Return what to run: a configuration, where ``strategy`` is one, and over it what else was given."""
     if isinstance(strategy, BacktestConfig):
@@ -130,8 +138,14 @@ def merge(strategy: Any, parameters: Mapping[str, Any], **given: Any) -> Backtes
     else:
         config = BacktestConfig(strategy)
     # A default is no wish: it leaves the configuration's own value.
-    changes = {name: value for name, value in given.items() if value != _DEFAULTS[name]}
+    changes = {name: value for name, value in given.items() if not _is_default(name, value)}
     return replace(config, **changes, params={**config.params, **parameters})
+
+
+def _is_default(name: str, value: Any) -> bool:
+    default = _DEFAULTS[name]
+    # By type first: a table's or an array's comparison is no yes or no.
+    return value is default or (type(value) is type(default) and bool(value == default))
 
 
 def prepare(config: BacktestConfig) -> Session:

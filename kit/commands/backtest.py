@@ -20,7 +20,7 @@ An example:
   strategy = "PureMarketMaking"     # one of kit's, "module:Class" or "file.py:Class"
   start = 2024-08-08T23:55:00Z      # optional, as end
   balances = {BTC = 1, USDT = 60000}
-  latency = 0.05                    # seconds each way; or {entry = 0.02, response = 0.03}
+  latency = 0.05                    # seconds each way; or {request = 0.02, answer = 0.03}
   queue = {model = "PowerProb", n = 3}
 
   [data.binance]

@@ -64,7 +64,7 @@ class ConstantLatency:
 
     request: float
     answer: float
-    response_floor_ns: int = field(default=0, init=False)
+    response_floor_ns: int = field(default=0, init=False, repr=False)
     _entry: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -35,7 +35,7 @@ def _amount(asset: object, value: object) -> Decimal:
     try:
         # A yes or no is a mistake, not 1 or 0.
         value = repr(value) if isinstance(value, bool) else value
-        amount = Decimal(repr(value)) if isinstance(value, float) else Decimal(str(value))
+        amount = Decimal(repr(float(value))) if isinstance(value, float) else Decimal(str(value))
     except (ArithmeticError, ValueError):
         raise InvalidInput(
             f"the balance of {asset} is {value!r}, which is no number; give 10000, '0.5' or a Decimal"

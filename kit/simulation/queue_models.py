@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import isfunction
 from math import isfinite
 from typing import Any, ClassVar
 
@@ -143,19 +144,20 @@ _compiled: dict[Callable[..., Any], Any] = {}
 
 def compiled_address(function: Callable[..., float], shape: str) -> int:
     """Compile a function of four floats and return its address; it stays compiled for the life of the process."""
+    # A function that was compiled by its author is compiled again, in the form that the kernel calls.
+    plain: Any = getattr(function, "py_func", None) or getattr(function, "_pyfunc", function)
+    if not isfunction(plain):
+        raise InvalidInput(f"{function!r} is no function; write {shape}, four floats in, one float out")
     kept: Any = _compiled.get(function)
     if kept is None:
         import numba
         from numba.core.errors import NumbaError
 
-        if not callable(function):
-            raise InvalidInput(f"{function!r} is no function; write {shape}, four floats in, one float out")
-        plain = getattr(function, "py_func", function)
         try:
             kept = numba.cfunc("float64(float64, float64, float64, float64)", error_model="numpy")(plain)
         except (NumbaError, TypeError) as error:
             raise InvalidInput(
-                f"{getattr(plain, '__name__', plain)} cannot be compiled as {shape}: {str(error).strip()[:400]} — use "
+                f"{plain.__name__} cannot be compiled as {shape}: {str(error).strip()[:400]} — use "
                 "numbers and math functions only, no objects, strings or global lists"
             ) from error
         _compiled[function] = kept

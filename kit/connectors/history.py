@@ -6,7 +6,7 @@ import functools
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-When = float | str | datetime
+When = float | str | date | datetime
 
 DEFAULT_CACHE: Final = "~/.cache/kit/history"
 TRADES_FORM: Final = "trades"
@@ -36,6 +36,10 @@ _CANDLES_A_STRETCH: Final = 1000
 _TRADES_STRETCH_S: Final = 3600
 _TRIES: Final = 6
 _LONGEST_WAIT: Final = 30.0
+_SETTLED_S: Final = 60
+"""What is younger is not kept: exchanges tell the last candle or trade some seconds late."""
+_BLANK_PAGE: Final = 100
+"""Candles that are passed over after an empty page; no exchange looks for fewer at a time."""
 
 
 class HistorySource(Protocol):
@@ -214,7 +218,7 @@ async def fetch_history(
             stretch = kept.read(begin)
             if stretch is None:
                 stretch = await pager.stretch(begin, begin + length, now)
-                if begin + length <= now:  # what is still growing is not kept
+                if begin + length + _SETTLED_S <= now:  # what is still growing is not kept
                     kept.write(begin, stretch)
             stretches.append(stretch)
             bar.update(min(begin + length, last) - max(begin, first))
@@ -239,7 +243,8 @@ class _Pager:
         """Fetch all from ``begin`` to ``end`` (not included), seconds; candles only that are over ``now``."""
         if self._timeframe == TRADES_FORM:
             return _trade_columns(await self._pages(begin, end, self._trade_page, _trade_time, _trade_key, 0))
-        rows = await self._pages(begin, end, self._candle_page, _candle_time, _candle_time, self._step * 1000)
+        over = min(end, int(np.ceil(now)))
+        rows = await self._pages(begin, over, self._candle_page, _candle_time, _candle_time, self._step * 1000)
         return _candle_columns(row for row in rows if row[0] / 1000 + self._step <= now)
 
     async def ask(self, question: Callable[[], Awaitable[T]]) -> T:
@@ -264,7 +269,10 @@ class _Pager:
         key_of: Callable[[T], Any],
         stride: int,
     ) -> list[T]:
-        """Return the items of a stretch in order of time, each once; the next item is ``stride`` ms later or more."""
+        """Return the items of a stretch in order of time, each once; the next item is ``stride`` ms later or more.
+
+        An empty page of candles need not be the last: some exchanges look no further than a page from ``since``.
+        """
         found: dict[Any, T] = {}
         since, end_ms, last, largest = begin * 1000, end * 1000, None, 2
         while since < end_ms:
@@ -281,6 +289,8 @@ class _Pager:
                     "history of %s: more trades at %d ms than a page holds; some are missing", self._pair, since
                 )
                 since, last = since + 1, None
+            elif stride:
+                since += _BLANK_PAGE * stride
             else:
                 break
             largest = max(largest, len(page))
@@ -328,16 +338,17 @@ def _seconds(when: When, name: str) -> float:
     """Return seconds since the epoch."""
     import pandas as pd
 
-    if isinstance(when, (int, float)) and not isinstance(when, bool) and 0 < when < 1e11:
+    if isinstance(when, (int, float, np.number)) and not isinstance(when, bool) and 0 < when < 1e11:
         return float(when)
-    if isinstance(when, (str, datetime)):
+    if isinstance(when, (str, date, np.datetime64)):  # a datetime is a date
         try:
             stamp = pd.Timestamp(when)
+            return float((stamp.tz_localize("UTC") if stamp.tz is None else stamp).timestamp())
         except ValueError as error:
             raise InvalidInput(f"{name} is {when!r}: {error}; write '2024-08-08' or '2024-08-08 12:00'") from error
-        return float((stamp.tz_localize("UTC") if stamp.tz is None else stamp).timestamp())
     raise InvalidInput(
-        f"{name} is {when!r}; it must be seconds since the epoch, a text such as '2024-08-08', a datetime"
+        f"{name} is {when!r}; it must be seconds (no milliseconds) since the epoch, a text such as '2024-08-08', "
+        "a date or a datetime"
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import re
 from collections.abc import Mapping
 from os import PathLike
@@ -32,6 +34,7 @@ class HistoryCache:
 
     def __init__(self, folder: str | PathLike[str] | None, place: tuple[str, ...], columns: Mapping[str, str]) -> None:
         self._columns = columns
+        self._refused = False
         self.folder: Path | None = None
         if folder is not None:
             self.folder = Path(folder).expanduser().joinpath(*(re.sub(r"[^\w.@-]", "-", part) for part in place))
@@ -49,14 +52,20 @@ class HistoryCache:
             return None
 
     def write(self, start: int, stretch: Stretch) -> None:
-        """Keep a stretch."""
+        """Keep a stretch; where the disk does not take it, that is logged once and nothing more is kept."""
         path = self._path(start)
-        if path is None:
+        if path is None or self._refused:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        pq.write_table(pa.table(stretch), part, compression="zstd")
-        part.replace(path)
+        part = path.with_suffix(f".{os.getpid()}.part")  # of this process, as another may keep the same
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.table(stretch), part, compression="zstd")
+            part.replace(path)
+        except OSError as error:
+            logger.warning("history is not kept: %s cannot be written (%s)", path.parent, error)
+            self._refused = True
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
 
     def join(self, stretches: list[Stretch]) -> Stretch:
         """Return stretches as one."""

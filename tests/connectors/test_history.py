@@ -3,9 +3,10 @@
 import asyncio
 import dataclasses
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from kit.types.market import PublicTrade, TradeType
 
 PAIR = "BTC/USDT"
 DAY = 1_700_006_400  # a midnight
+OTHERS = (date(2023, 11, 15), np.datetime64("2023-11-15"), np.int64(DAY))
 
 
 class Source:
@@ -138,6 +140,35 @@ async def test_what_still_grows_is_not_kept(tmp_path):
     assert len(await fetch(source, cache=tmp_path)) == 20
 
 
+async def test_what_the_exchange_tells_late_is_not_kept_without_it(tmp_path):
+    whole = candles(DAY - 86400 - DAY % 60_000, 1000 * 3)
+    end = (DAY // 60_000) * 60_000
+    source = Source([row for row in whole if row[0] < (end - 60) * 1000], now=float(end))
+    assert len(await fetch(source, start=end - 600, end=end, cache=tmp_path)) == 9
+    source.candles, source.now = candles(end - 60_000, 1000), end + 100.0
+    assert len(await fetch(source, start=end - 600, end=end, cache=tmp_path)) == 10
+
+
+async def test_an_exchange_that_looks_no_further_than_a_page_is_asked_beyond_a_standstill():
+    class Windowed(Source):
+        async def fetch_candles(self, trading_pair, timeframe, since):
+            rows = await super().fetch_candles(trading_pair, timeframe, since)
+            return [row for row in rows if row[0] < since + self.page * 60_000]
+
+    source = Windowed(candles(DAY, 900, without=range(120, 500)))
+    found = await fetch(source, end=DAY + 900 * 60)
+    assert len(found) == 900 - 380
+    assert found.gaps()["count"].tolist() == [380]
+
+
+async def test_a_folder_that_cannot_be_written_costs_only_the_cache(tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    source = Source(candles(DAY - 86400, 5000))
+    with caplog.at_level(logging.WARNING):
+        assert len(await fetch(source, end=DAY + 3600 * 40, cache=tmp_path / "file")) == 2400
+    assert len([record for record in caplog.records if "history is not kept" in record.message]) == 1
+
+
 async def test_it_asks_again_but_not_for_ever():
     source, clock = Source(candles(DAY, 100)), ManualTime()
     source.errors = [RateLimited("wait", retry_after=7.0), NetworkUnavailable("x")]
@@ -198,9 +229,17 @@ async def test_candles_become_events():
 
 async def test_times():
     source = Source(candles(DAY, 100))
-    for start in (DAY, float(DAY), "2023-11-15", "2023-11-15T01:00+01:00", datetime(2023, 11, 15, tzinfo=UTC)):
+    for start in (DAY, float(DAY), "2023-11-15", "2023-11-15T01:00+01:00", datetime(2023, 11, 15, tzinfo=UTC), *OTHERS):
         assert len(await fetch(source, start=start, end="2023-11-15 00:10")) == 10, start
-    for start, end in [("soon", None), (-5, None), (True, None), (DAY + 5, DAY), (DAY + 90 * 86400, None)]:
+    for start, end in [
+        ("soon", None),
+        ("NaT", None),
+        (DAY * 1000, None),
+        (-5, None),
+        (True, None),
+        (DAY + 5, DAY),
+        (DAY + 90 * 86400, None),
+    ]:
         with pytest.raises(InvalidInput, match="start"):
             await fetch(source, start=start, end=end)
     with pytest.raises(InvalidInput, match="timeframe is '1M'"):

@@ -189,14 +189,14 @@ def test_ctrl_c_keeps_what_is_done_in_a_script_without_a_main_guard(tmp_path):
         start_new_session=True,
     )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while not reached.exists():
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers, too
         begun = time.monotonic()
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
     finally:
         process.kill()
     lines = out.splitlines()
@@ -207,7 +207,7 @@ def test_ctrl_c_keeps_what_is_done_in_a_script_without_a_main_guard(tmp_path):
     assert "done" in told["states"][:3]
     assert told["states"][3:] == ["not run"] * 3
     assert process.returncode == 0
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 45  # the trials that were under way would have slept for 60 s
     assert "Traceback" not in err
 
 

@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 
 _DTYPES: Final = {"exch_ts": np.int64, "local_ts": np.int64, "code": np.uint8, "tick": np.int32, "qty": np.float64}
 _VERSION: Final = 1
+_TICKS: Final = 2**31 - 2
+_LEVELS: Final = (EventKind.DEPTH, EventKind.SNAPSHOT, EventKind.BBO)
 
 # Codes of the rows that have a side: the bid's; an ask's is one more. A trade's side is the passive one.
 _SIDED: Final = {
@@ -83,11 +85,11 @@ class FeedColumns:
         time becomes the running maximum of local times and is never before the row's exchange time: what overtook on
         the way is seen with what it overtook, nothing is seen before it happened (a feed whose clocks disagree should
         go through ``kit.storage``'s clock correction first; this warns). ``use_bbo``: apply best-price rows;
-        ``None``: only if there are no depth rows. Raises ``InvalidInput`` for prices that are no int32 tick number, and
-        for rows without a side.
+        ``None``: only if there are no depth rows. Asks too far away to have an int32 tick number are left out, as
+        nothing can reach them. Raises ``InvalidInput`` for other prices that have none, and for rows without a side.
         """
         tick_size, lot_size = _positive("tick_size", tick_size), _positive("lot_size", lot_size)
-        events = _without_unused(events, use_bbo)
+        events = _without_unreachable(_without_unused(events, use_bbo), tick_size)
         exch = _known_times(events)
         order = None if _ascends(exch) else np.argsort(exch, kind="stable")
         pick = _picker(order)
@@ -187,6 +189,15 @@ def _without_unused(events: MarketEvents, use_bbo: bool | None) -> MarketEvents:
     return replace(events, **{name: getattr(events, name)[keep] for name in COLUMNS})
 
 
+def _without_unreachable(events: MarketEvents, tick_size: Decimal) -> MarketEvents:
+    """Leave out asks beyond every tick number: on some exchanges one rests at 9,999,999,999.99."""
+    far = events.price >= float(tick_size) * _TICKS
+    if not bool(far.any()):
+        return events
+    keep = ~(far & np.isfinite(events.price) & (events.side < 0) & np.isin(events.kind, _LEVELS))
+    return replace(events, **{name: getattr(events, name)[keep] for name in COLUMNS})
+
+
 def _known_times(events: MarketEvents) -> NDArray[np.int64]:
     """Return the exchange times, for rows without one the latest told before them.
 
@@ -251,7 +262,7 @@ def _codes(kind: NDArray[np.uint8], side: NDArray[np.int8], pair: str) -> NDArra
 def _ticks(price: NDArray[np.float64], tick_size: Decimal, pair: str) -> NDArray[np.int32]:
     up, down = tick_size.as_integer_ratio()
     ticks = np.rint(price * down / up) if down > 1 else np.rint(price / up)
-    good = np.isfinite(ticks) & (ticks >= 0) & (ticks < 2**31 - 2)
+    good = np.isfinite(ticks) & (ticks >= 0) & (ticks < _TICKS)
     if not bool(good.all()):
         first = int(np.argmin(good))
         raise InvalidInput(

@@ -132,3 +132,14 @@ def test_feeds_of_different_steps_are_not_joined():
     with pytest.raises(InvalidInput, match="cannot be joined"):
         FeedColumns.concat(one, other)
     assert len(FeedColumns.concat(one, one)) == 2
+
+
+def test_asks_beyond_every_tick_number_are_left_out_other_prices_there_are_refused():
+    near, far = (
+        (1, 1, EventKind.SNAPSHOT, -1, 101.0, 1.0, 1, 0),
+        (1, 1, EventKind.SNAPSHOT, -1, 9_999_999_999.9, 1.0, 1, 1),
+    )
+    assert columns(near, far, (2, 2, DEPTH, -1, 9_999_999_999.9, 0.0, 2, 1)).tick.tolist() == [1010]
+    for wrong in ((1, 1, DEPTH, 1, 9_999_999_999.9, 1.0, 1, 1), (1, 1, TRADE, -1, 9_999_999_999.9, 1.0, 1, 1)):
+        with pytest.raises(InvalidInput, match=r"has the price 9999999999\.9"):
+            columns(near, wrong)

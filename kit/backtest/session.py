@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Final, NoReturn
 
 from kit.backtest.data import MarketData
+from kit.backtest.fill_mids import fill_in_mids
 from kit.backtest.models import describe, find_model, of_exchange
 from kit.backtest.moments import moment
 from kit.backtest.plan import Plan, check_affordable, first_price
@@ -200,6 +201,7 @@ class Session:
         run.final_balances = {
             account: self._connectors[account.connector].get_balance(account.asset) for account in run.accounts
         }
+        fill_in_mids(run, {(market.exchange, market.trading_pair): market.feed for market in plan.markets})
         if left := sum(order.is_open for _, order in run.orders):
             run.notes.append(f"Orders open at the end: {left}; they stay as they are.")
 

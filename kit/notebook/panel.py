@@ -102,6 +102,7 @@ class Panel:
         self._views: dict[str, _View] = {}
         self._seq = 0
         self._full = True
+        self._at_rest = False
         self._given = refresher
         self._home = _running_loop()
 
@@ -121,11 +122,13 @@ class Panel:
         """Tell whether a view is visible and the model lives; the last state of one that ended is always painted."""
         horizon = self._time_source.monotonic() - LEASE
         visible = any(view.visible and view.seen >= horizon for view in self._views.values())
-        return visible and (self._full or not self.model.ended)
+        return visible and (self._full or not self._at_rest or not self.model.ended)
 
     def refresh(self) -> None:
         """Send the frame that is due, if any."""
+        at_rest = self.model.ended  # asked first: what ends meanwhile is asked for once more
         frame = self.model.frame(self._full)
+        self._at_rest = at_rest
         if frame is None:
             return
         self._full = False

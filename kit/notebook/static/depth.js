@@ -1,5 +1,5 @@
 function render({ model, el }) {
-  const pair = make("b"), mid = make("span"), state = make("span", { class: "state", role: "status" });
+  const pair = make("b"), mid = make("span"), state = make("span", { class: "badge", role: "status" });
   const canvas = make("canvas", { role: "img", tabindex: "0" });
   const readout = make("span", { class: "soft readout" });
   const root = make("div", { class: "kit kit-depth", "data-lm-suppress-shortcuts": "true" }, make("div", { class: "head" }, pair, mid, state, readout), canvas);
@@ -125,14 +125,17 @@ function render({ model, el }) {
     const side = isBuy ? frame.bid : frame.ask;
     const x = Math.min(Math.max(map.x(at), map.box.left + 5), map.box.right - 5);
     const y = map.y(depthAt(side, at, isBuy));
+    const beyond = Math.sign(Math.round(map.x(at) - x)); // out of sight: an arrow to where it is
     g.beginPath();
-    g.moveTo(x, y - 6); g.lineTo(x + 5, y); g.lineTo(x, y + 6); g.lineTo(x - 5, y);
+    if (beyond) { g.moveTo(x + 5 * beyond, y); g.lineTo(x - 4 * beyond, y - 5); g.lineTo(x - 4 * beyond, y + 5); }
+    else { g.moveTo(x, y - 6); g.lineTo(x + 5, y); g.lineTo(x, y + 6); g.lineTo(x - 5, y); }
     g.closePath();
     g.fillStyle = c.own;
     g.fill();
     g.lineWidth = 1.5;
     g.strokeStyle = c.ground;
     g.stroke();
+    if (beyond) return;
     g.strokeStyle = c.own;
     g.setLineDash([2, 3]);
     line(g, Math.round(x) + 0.5, y + 7, Math.round(x) + 0.5, map.box.bottom);

@@ -1,5 +1,5 @@
 function render({ model, el }) {
-  const pair = make("b"), state = make("span", { class: "state", role: "status" });
+  const pair = make("b"), state = make("span", { class: "badge", role: "status" });
   const units = ["own", "price", "amount", "total"].map((name) => make("th", { scope: "col", class: name }, name));
   const body = make("tbody");
   const table = make("table", {}, make("thead", {}, make("tr", {}, ...units)), body);

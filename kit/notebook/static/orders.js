@@ -1,7 +1,7 @@
 const ORDER_COLUMNS = ["side", "price", "amount", "filled", "pair", "state", "age", "exchange"];
 
 function render({ model, el }) {
-  const title = make("b"), state = make("span", { class: "state" });
+  const title = make("b"), state = make("span", { class: "badge", role: "status" });
   const said = make("div", { class: "said", role: "status", "aria-live": "polite" });
   const head = ORDER_COLUMNS.map((name) => make("th", { scope: "col", class: name }, name));
   const body = make("tbody");

@@ -111,7 +111,7 @@ async def test_nothing_is_asked_or_sent_while_hidden_and_no_timer_waits(stage):
 
 
 async def test_it_ends_with_its_last_view(stage):
-    panel, model, _ = stage.panel()
+    panel, _model, _ = stage.panel()
     show(panel, key="a")
     show(panel, key="b")
     panel.receive({"kind": "gone", "id": "a"})
@@ -125,7 +125,7 @@ async def test_it_ends_with_its_last_view(stage):
 
 
 async def test_a_page_that_was_lost_counts_until_its_lease_ends(stage):
-    panel, model, _ = stage.panel()
+    panel, _model, _ = stage.panel()
     show(panel)
     await stage.time.advance(LEASE - 10)
     show(panel)  # a sign of life
@@ -137,7 +137,7 @@ async def test_a_page_that_was_lost_counts_until_its_lease_ends(stage):
 
 
 async def test_a_page_that_missed_a_frame_gets_all(stage):
-    panel, model, messages = stage.panel()
+    panel, _model, messages = stage.panel()
     show(panel)
     show(panel)
     assert len(messages) == 1  # a sign of life alone is no reason to paint
@@ -177,7 +177,7 @@ async def test_an_error_is_listed_once_with_a_count_and_stops_no_other_panel(sta
 
 
 async def test_commands_are_answered_whatever_happens(stage):
-    panel, model, messages = stage.panel()
+    panel, _model, messages = stage.panel()
     show(panel)
     for number, do in enumerate(("count", "miss", "break")):
         panel.receive({"kind": "command", "id": "page", "number": number, "do": do})

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import cloudpickle  # type: ignore[import-untyped]
+import cloudpickle
 
 from kit.backtest.config import BacktestConfig
 from kit.backtest.models import describe
@@ -36,7 +36,7 @@ def sweep(
     data: Any = None,
     space: Any = None,
     *,
-    objective: Objective = "sharpe",
+    objective: Objective = "sharpe_over_holding",
     workers: int = 2,
     trials: int | None = None,
     held_out: Any = 0.3,
@@ -54,8 +54,8 @@ def sweep(
     can be swept as well. ``trials``: how many; ``None`` is all of a grid, 50 of an Optuna search. ``sampler`` is
     Optuna's, TPE with ``seed`` by default.
 
-    ``objective`` is a statistic's name (those of ``result.stats``, or ``sharpe_over_holding``) or a function of a
-    ``Result`` that returns a number; ``direction`` is "maximize", or "minimize" as for drawdown and fees by default.
+    ``objective`` is a statistic's name (those of ``result.stats``, or ``sharpe_over_holding``, the default, from which
+    the market's own moves of the first balances are taken off) or a function of a ``Result`` that returns a number; ``direction`` is "maximize", or "minimize" as for drawdown and fees by default.
     ``held_out``: the share of the time, at its end, that is kept for validation: every trial runs on both times, each
     with a fresh account; the search and ``best`` go by the first alone. ``None`` for none, or (start, end).
 
@@ -93,7 +93,7 @@ async def sweep_async(
     data: Any = None,
     space: Any = None,
     *,
-    objective: Objective = "sharpe",
+    objective: Objective = "sharpe_over_holding",
     workers: int = 2,
     trials: int | None = None,
     held_out: Any = 0.3,

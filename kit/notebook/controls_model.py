@@ -143,7 +143,7 @@ class ControlsModel:
         """Return a refusal's lines by the parameters that they name, beside which they are shown."""
         errors: dict[str, str] = {}
         for line in message.splitlines():
-            first = next((name for name in self._texts if re.search(rf"(^|: ){name} ", line)), None)
+            first = next((name for name in self._texts if re.search(rf"(^|: ){name} (=|is missing)", line)), None)
             named = [first] if first else [name for name in self._texts if re.search(rf"\b{name}\b", line)]
             for name in named:
                 errors.setdefault(name, line)

@@ -14,6 +14,9 @@ from kit.backtest.config import read_config
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 
 
+_LAST = "assert len(result.orders) > 2 and sweep.frame()['objective_in'].notna().all(); await testnet.stop()"
+
+
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
@@ -23,7 +26,7 @@ def blocks(language: str) -> list[str]:
 async def test_the_cells_run(tmp_path, monkeypatch):
     monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
     sources = [block.replace("sleep(20)", "sleep(10)") for block in blocks("python")]
-    cells = [nbformat.v4.new_code_cell(source) for source in [*sources, "await testnet.stop()"]]
+    cells = [nbformat.v4.new_code_cell(source) for source in [*sources, _LAST]]
     notebook = nbformat.v4.new_notebook(cells=cells)
     client = NotebookClient(notebook, timeout=90, kernel_name="python3", resources={"metadata": {"path": tmp_path}})
     await client.async_execute()

@@ -39,7 +39,10 @@ def import_exchange(exchange_id: str) -> None:
 
 
 class AccountClient:
-    """Asks for an account's open orders and cancels them; ccxt is imported in a thread, when first needed."""
+    """Asks for an account's open orders and cancels them; ccxt is imported in a thread, when first needed.
+
+    ``reached`` tells whether the exchange ever answered.
+    """
 
     def __init__(self, account: GuardedAccount, supervisor: TaskSupervisor, time_source: TimeSource) -> None:
         self.account = account
@@ -50,6 +53,7 @@ class AccountClient:
         self._making = asyncio.Lock()
         self._asked: dict[str, asyncio.Event] = {}
         self.closed = False
+        self.reached = False
 
     @property
     def on_this_machine(self) -> bool:
@@ -88,10 +92,11 @@ class AccountClient:
         orders = [order for found, _ in answers for order in found]
         return orders, next((failure for _, failure in answers if failure is not None), None)
 
-    @staticmethod
-    async def _ask(client: CcxtExchange, pair: str) -> tuple[Sequence[OrderUpdate], KitError | None]:
+    async def _ask(self, client: CcxtExchange, pair: str) -> tuple[Sequence[OrderUpdate], KitError | None]:
         try:
-            return await client.fetch_open_orders(pair), None
+            orders = await client.fetch_open_orders(pair)
+            self.reached = True
+            return orders, None
         except KitError as error:
             return (), error
 

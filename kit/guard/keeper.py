@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from kit.core.tasks import TaskSupervisor
@@ -107,13 +107,18 @@ class Keeper:
             known = self._clients[account.name] = AccountClient(account, self._supervisor, self._time_source)
             self._supervisor.spawn(self._prepare(known), name=f"prepare {account.name}")
             self._diary.note("account", f"{account.name} on {account.exchange_id}: {', '.join(account.pairs)}")
-        known.pairs |= set(account.pairs)
+        self._add_pairs(known, account.pairs)
         self._say({"say": "covered", "name": account.name})
 
     def _pairs(self, message: dict[str, Any]) -> None:
-        # Pairs are only ever added: orders may still rest on those that are quoted no more.
-        self._clients[message["name"]].pairs |= set(message["pairs"])
-        self._diary.note("account", f"{message['name']}: {', '.join(message['pairs'])}")
+        self._add_pairs(self._clients[message["name"]], message["pairs"])
+
+    def _add_pairs(self, client: AccountClient, pairs: Iterable[str]) -> None:
+        """Look for orders on more pairs; none is dropped, as orders may still rest on those that are quoted no more."""
+        new = sorted(set(pairs) - client.pairs)
+        if new:
+            client.pairs |= set(new)
+            self._diary.note("account", f"{client.account.name}: {', '.join(new)}")
 
     def _forget(self, message: dict[str, Any]) -> None:
         client = self._clients.pop(message["name"], None)

@@ -16,8 +16,10 @@ SETTLE: Final = 3.0
 
 _QUIET: Final = 1.0
 _AGAIN: Final = 0.05
-_FIRST_BACKOFF, _LONGEST_BACKOFF = 0.1, 10.0
+_FIRST_BACKOFF, _LONGEST_BACKOFF = 0.1, 15.0
 _PATIENCE: Final = 24 * 3600.0
+_PATIENCE_NEVER_REACHED: Final = 300.0
+"""With an exchange that never answered this guard at all: then the core is unlikely to have orders there."""
 _PATIENCE_REFUSED: Final = 60.0
 """With an error that does not pass by itself, such as a revoked key."""
 _PATIENCE_HERE: Final = 20.0
@@ -115,4 +117,6 @@ class Sweep:
     def _patience(self, failure: KitError) -> float:
         if self.client.on_this_machine:
             return _PATIENCE_HERE
+        if not self.client.reached:
+            return _PATIENCE_NEVER_REACHED
         return _PATIENCE if isinstance(failure, TryAgain | AmbiguousOutcome) else _PATIENCE_REFUSED

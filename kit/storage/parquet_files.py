@@ -8,6 +8,7 @@ made every column of these streams larger, as they hide from zstd what repeats.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from kit.errors import InvalidInput
 from kit.storage.clock_offset import fastest
@@ -83,14 +85,19 @@ def write_part(path: Path, events: MarketEvents, *, durable: bool = True) -> Par
     part = _describe(events, decimals)
     table = pa.Table.from_arrays([_arrow(array) for array in columns.values()], names=list(columns))
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        with pq.ParquetWriter(file, table.schema, **_FORM) as writer:
-            writer.write_table(table, row_group_size=ROW_GROUP)
-            writer.add_key_value_metadata({_KEY: json.dumps(asdict(part))})
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            with pq.ParquetWriter(file, table.schema, **_FORM) as writer:
+                writer.write_table(table, row_group_size=ROW_GROUP)
+                writer.add_key_value_metadata({_KEY: json.dumps(asdict(part))})
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:  # a disk that is full is not to be kept full
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
     return part
 
 
@@ -120,11 +127,19 @@ def _describe(events: MarketEvents, decimals: dict[str, int | None]) -> PartInfo
         int(events.local_ts[-1]),
         int(times[0]) if len(times) else None,
         int(times[-1]) if len(times) else None,
-        {EventKind(value).name: int(count) for value, count in zip(values, counts, strict=True)},
+        _named(values, counts, events.trading_pair),
         decimals,
         dict(events.info),
         fastest(events),
     )
+
+
+def _named(kinds: NDArray[np.uint8], counts: NDArray[np.int64], trading_pair: str) -> dict[str, int]:
+    try:
+        return {EventKind(kind).name: int(count) for kind, count in zip(kinds, counts, strict=True)}
+    except ValueError as error:
+        known = ", ".join(f"{int(kind)} {kind.name}" for kind in EventKind)
+        raise InvalidInput(f"the events of {trading_pair} cannot be stored: {error}; kinds are {known}") from error
 
 
 class PartFile:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BATCH: Final = 1_000_000
+_LOOKS: Final = 50
+"""How often a folder is looked through again while its files are merged."""
 
 _INT64: Final = np.iinfo(np.int64)
 
@@ -272,12 +274,15 @@ def open_recording(path: str | Path) -> Recording:
 def _scan(path: Path) -> dict[tuple[str, str], list[_Part]]:
     if not path.exists():
         raise InvalidInput(f"there is no {path}; record into it first, with core.record(…) or `kit record`")
-    while True:
+    for again in range(_LOOKS, -1, -1):
         try:
             parts = [_open(file) for file in _files(path)]
             break
-        except FileNotFoundError:  # merged by a recorder while we looked
-            continue
+        except FileNotFoundError as error:  # merged by a recorder while we looked
+            if not again:
+                raise InvalidInput(
+                    f"{error.filename or error} is in {path}, but not there: is it a broken link?"
+                ) from error
     if not parts:
         raise InvalidInput(
             f"{path} holds no recording (no .parquet file); name the folder that was recorded into; a recorder's first "

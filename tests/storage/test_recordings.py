@@ -463,3 +463,27 @@ def test_times_that_are_none_are_refused(tmp_path: Path, time: object) -> None:
         writer.append(MarketEvents.from_rows("binance", "AAA/BBB", [(1, 1, EventKind.TRADE, BUY, 1.0, 1.0, 1, 1)]))
     with pytest.raises(InvalidInput, match="is no time; give seconds"):
         open_recording(tmp_path).events("AAA/BBB", start=time)  # type: ignore[arg-type]
+
+
+def test_a_write_that_fails_leaves_nothing_on_the_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    trade = [(1, 1, EventKind.TRADE, BUY, 1.0, 1.0, 1, 1)]
+    monkeypatch.setattr("kit.storage.parquet_files.os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_part(tmp_path / "part-00000001-00000001.parquet", MarketEvents.from_rows("binance", "AAA/BBB", trade))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_link_is_named(tmp_path: Path) -> None:
+    (tmp_path / "gone.parquet").symlink_to(tmp_path / "nowhere.parquet")
+    with pytest.raises(InvalidInput, match="is it a broken link"):
+        open_recording(tmp_path)
+
+
+def test_an_unknown_kind_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    with RecordingWriter(tmp_path) as writer:
+        writer.append(MarketEvents.from_rows("binance", "AAA/BBB", [(1, 1, 99, BUY, 1.0, 1.0, 1, 1)]))
+        with pytest.raises(InvalidInput, match=r"AAA/BBB cannot be stored: .*99.*2 TRADE"):
+            writer.flush()

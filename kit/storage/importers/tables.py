@@ -36,7 +36,7 @@ def first_fields(path: Path) -> list[str]:
     """Return the fields of the first line; an empty list for an empty file. Raises ``BadFile`` for damage."""
     try:
         with closing(_open(path)) as file:
-            line = file.readline().decode()
+            line = file.readline().decode("utf-8-sig")
     except _DAMAGE as error:
         raise BadFile(f"{path.name}: the file cannot be read ({error}); load it down again") from error
     return [field.strip().strip('"') for field in line.split(",")] if line.strip() else []
@@ -48,7 +48,7 @@ def is_header(fields: Sequence[str]) -> bool:
 
 
 def read_table(path: Path, columns: Mapping[str, str], names: Sequence[str] | None = None) -> Table:
-    """Read ``columns`` (type by name) of a file as arrays; missing values become 0, nan or "".
+    """Read ``columns`` (type by name) of a file as arrays; missing numbers and texts become 0, nan or "".
 
     Types are int, float, bool, text, and word for text of few different values. ``names`` are those of all the file's
     columns, where it has no header. Raises ``BadFile`` naming the file and, where it is known, the row.
@@ -72,6 +72,9 @@ def read_table(path: Path, columns: Mapping[str, str], names: Sequence[str] | No
         raise BadFile(f"{path.name}: {error}") from error
     except _DAMAGE as error:
         raise BadFile(f"{path.name}: the file is damaged or was cut ({error}); load it down again") from error
+    for name in (name for name, kind in columns.items() if kind == "bool" and table[name].null_count):
+        row = table[name].is_null().index(True).as_py() + 1
+        raise BadFile(f"{path.name}, data row {row}: {name} is missing; it must be true or false")
     return {name: _array(table[name], kind) for name, kind in columns.items()}
 
 

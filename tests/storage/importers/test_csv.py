@@ -73,6 +73,11 @@ def test_binance_klines(tmp_path):
     assert (events.flags & EventFlag.SYNTHETIC).all()
 
 
+def test_a_byte_order_mark_is_none_of_the_header(tmp_path):
+    assert len(import_binance_csv(write(tmp_path / "a.csv", "\ufeff" + HEADED_TRADES), **PAIR)) == 2
+    assert len(import_tardis(write(tmp_path / "b.csv", "\ufeff" + BOOK), **PAIR)) == 8
+
+
 def test_several_files(tmp_path):
     second = SPOT_TRADES.replace("1583709433", "1583709435")
     files = [write(tmp_path / "1.csv", SPOT_TRADES), write(tmp_path / "2.csv", second)]
@@ -97,6 +102,7 @@ def test_several_files(tmp_path):
             r"bad\.csv: the time 1583709433583 \(data row 1\) is none",
         ),
         (SPOT_TRADES.replace("17.81,1", ",1"), r"bad\.csv, data row 2: price is nan"),
+        (SPOT_TRADES.replace("False", ""), r"bad\.csv, data row 2: is_buyer_maker is missing"),
     ],
 )
 def test_damaged_binance_files(tmp_path, text, words):

@@ -82,12 +82,14 @@ class ParamText:
         except InvalidOperation:
             number = Decimal("NaN")
         if not number.is_finite():
-            raise InvalidInput(f"{text!r} is not a number; {self.allowed}" if text else f"is empty; {self.allowed}")
+            raise InvalidInput(
+                f"{text!r} is not a number; enter {self.allowed}" if text else f"is empty; enter {self.allowed}"
+            )
         value = number / _PERCENT if self.percent else number
         if self.field.kind == "int" and value != value.to_integral_value():
-            raise InvalidInput(f"{text} is not a whole number; {self.allowed}")
+            raise InvalidInput(f"{text} is not a whole number; enter {self.allowed}")
         if not self.field.admits(value):
-            raise InvalidInput(f"{text} is out of range; {self.allowed}")
+            raise InvalidInput(f"{text} is out of range; enter {self.allowed}")
         return {"int": int, "float": float}.get(self.field.kind, Decimal)(value)
 
     def _read_list(self, text: str) -> Any:

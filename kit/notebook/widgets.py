@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ MAX_UNSEEN: Final = 32
 """Panels that no page shows and that keep their line to the pages nevertheless, for a page that is loaded again."""
 
 _unseen: OrderedDict[int, weakref.ref[LiveWidget]] = OrderedDict()
+_lock = threading.RLock()
 
 
 def _read(*names: str) -> str:
@@ -49,20 +51,20 @@ class LiveWidget(anywidget.AnyWidget):
         self.panel.receive(content)
 
     def _note_views(self) -> None:
-        if self.panel.views or self.comm is None:
+        with _lock:
             _unseen.pop(id(self), None)
-            return
-        _unseen[id(self)] = weakref.ref(self)
-        _unseen.move_to_end(id(self))
-        while len(_unseen) > MAX_UNSEEN:
-            _, oldest = _unseen.popitem(last=False)
-            if (widget := oldest()) is not None:
-                widget.close()
+            if not self.panel.views and self.comm is not None:
+                _unseen[id(self)] = weakref.ref(self)
+            while len(_unseen) > MAX_UNSEEN:
+                _, oldest = _unseen.popitem(last=False)
+                if (widget := oldest()) is not None:
+                    widget.close()
 
     def close(self) -> None:
         """End the line to the pages; showing the panel again opens a new one."""
         self.panel.close()
-        _unseen.pop(id(self), None)
+        with _lock:
+            _unseen.pop(id(self), None)
         super().close()
         # ipywidgets takes the method away from closed widgets, so that they could never be shown again.
         self.__dict__.pop("_repr_mimebundle_", None)

@@ -341,10 +341,10 @@ def test_texts_are_applied_as_one_set(form, strategy):
 @pytest.mark.parametrize(
     ("name", "text", "problem"),
     [
-        ("spread", "abc", "'abc' is not a number; a number above 0 % and below 5 %"),
+        ("spread", "abc", "'abc' is not a number; enter a number above 0 % and below 5 %"),
         ("spread", "", "is empty"),
         ("spread", "nan", "not a number"),
-        ("spread", "5", "5 is out of range; a number above 0 % and below 5 %"),
+        ("spread", "5", "5 is out of range; enter a number above 0 % and below 5 %"),
         ("spread", "0", "out of range"),
         ("spread", "-1e3", "out of range"),
         ("levels", "2.5", "not a whole number"),

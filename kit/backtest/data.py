@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from kit.backtest.event_checks import check_events
+from kit.backtest.event_checks import check_events, check_steps
 from kit.backtest.feed_cache import FeedCache
 from kit.backtest.rules import RulesInput, find_rule
 from kit.connectors.pairs import normalize_pair
@@ -192,6 +192,7 @@ def named(events: MarketEvents, exchange: str, pair: str) -> MarketEvents:
 def convert(events: MarketEvents, rule: TradingRule) -> FeedColumns:
     """Check events and return them as the kernel reads them."""
     check_events(events)
+    check_steps(events, rule)
     return FeedColumns.from_events(events, rule.min_price_increment, rule.min_base_amount_increment)
 
 

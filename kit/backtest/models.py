@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -69,6 +69,16 @@ def _checked(role: str, model: Any) -> Any:
 def of_exchange(given: Any, exchange: str) -> Any:
     """Return what was given for one exchange, where it was given by exchange; else what was given for all."""
     return given[exchange] if isinstance(given, Mapping) and exchange in given else given
+
+
+def check_exchanges(role: str, given: Any, exchanges: Collection[str]) -> None:
+    """Check that what is given by exchange is given for each and for no other. Raises ``InvalidInput``."""
+    if not isinstance(given, Mapping) or not any(name in exchanges for name in given):
+        return
+    unknown, missing = [name for name in given if name not in exchanges], sorted(set(exchanges) - set(given))
+    if unknown or missing:
+        what = f"names {unknown[0]!r}" if unknown else f"says nothing of {missing[0]!r}"
+        raise InvalidInput(f"{role} is given by exchange and {what}; the data are of {', '.join(sorted(exchanges))}")
 
 
 def _build_of_number(role: str, given: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from kit.backtest.config import BacktestConfig, read_config
 from kit.backtest.data import MarketData, gather
-from kit.backtest.models import find_model, of_exchange
+from kit.backtest.models import check_exchanges, find_model, of_exchange
 from kit.backtest.plan import make_plan
 from kit.backtest.result import Result
 from kit.backtest.session import Session
@@ -152,15 +152,18 @@ def prepare(config: BacktestConfig) -> Session:
     """Check everything and put the run together."""
     if config.data is None:
         raise InvalidInput("there are no data: give data=…, a recording, a path, MarketEvents or {exchange: {pair: …}}")
+    found = gather(config.data, config.rules)
+    models = {"queue": config.queue, "latency": config.latency, "exchange": config.exchange}
+    for name, given in {"fees": config.fees, **models}.items():
+        check_exchanges(name, given, {market.exchange for market in found})
     plan = make_plan(
-        [_with_fees(market, config.fees) for market in gather(config.data, config.rules)],
+        [_with_fees(market, config.fees) for market in found],
         start=config.start,
         end=config.end,
         balances=config.balances,
         tick_size=config.tick_size,
         seed=config.seed,
     )
-    models = {"queue": config.queue, "latency": config.latency, "exchange": config.exchange}
     params = dict(config.params)
     if config.trading_pair is not None:
         params["trading_pair"] = config.trading_pair

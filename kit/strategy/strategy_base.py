@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 from collections.abc import Mapping
@@ -55,6 +56,11 @@ class StrategyBase(StrategyHooks, OrderPlacing):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        for name in vars(StrategyHooks):
+            if inspect.iscoroutinefunction(vars(cls).get(name)):
+                raise InvalidInput(
+                    f"{cls.__name__}.{name} is a coroutine function, which nobody would await: write 'def {name}(…)'"
+                )
         parent = next(base for base in cls.__mro__[1:] if "Params" in vars(base))
         if not (isinstance(cls.Params, type) and issubclass(cls.Params, vars(parent)["Params"])):
             written = "kit.Params" if parent is StrategyBase else f"{parent.__name__}.Params"

@@ -1,6 +1,7 @@
 """What a user gets wrong is said in words before anything runs, never by an error from inside."""
 
 import datetime as dt
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -204,3 +205,55 @@ def test_the_first_event_is_known_when_the_strategy_starts(events):
     for offset in (0.0, 1e-9 * 99, 1e-9 * 201, 1e-9 * 333):
         run(made_events(3, offset=offset), Looks)
     assert known == [(True, True)] * 4
+
+
+# data and rules that do not belong together
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"min_price_increment": "1"},
+            r"min_price_increment 1, but \d+% of the prices of the data lie between its steps",
+        ),
+        ({"min_base_amount_increment": "10"}, r"min_base_amount_increment 10, but 100% of the amounts are below"),
+    ],
+)
+def test_steps_in_which_the_book_would_melt_are_refused(events, changed, message):
+    with pytest.raises(InvalidInput, match=message):
+        run(events, **rule(**changed))
+
+
+def test_finer_steps_and_candles_between_the_steps_are_taken(events):
+    run(events, **rule(min_price_increment="0.05", min_base_amount_increment="0.00001"))
+    run({"binance": {PAIR: CANDLES + 0.013}}, **rule(min_price_increment="0.1"))
+
+
+def test_a_side_that_is_none_is_refused(events):
+    side = events.side.copy()
+    side[60] = 5
+    with pytest.raises(InvalidInput, match=r"row 60 of BTC/USDT on binance .* has side 5"):
+        run(replace(events, side=side))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"binance": 0, "krakn": 0}, "fees is given by exchange and names 'krakn'; the data are of binance, kraken"),
+        ({"binance": 0}, "fees is given by exchange and says nothing of 'kraken'"),
+    ],
+)
+def test_models_by_exchange_are_given_for_each(events, given, message):
+    with pytest.raises(InvalidInput, match=message):
+        run(
+            [events, replace(events, exchange="kraken")], balances={"binance": BALANCES, "kraken": BALANCES}, fees=given
+        )
+
+
+def test_hooks_that_nobody_would_await_are_refused():
+    with pytest.raises(InvalidInput, match=r"Waits.on_tick is a coroutine function.*'def on_tick"):
+
+        class Waits(kit.Strategy):
+            async def on_tick(self, timestamp):
+                pass

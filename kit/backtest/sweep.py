@@ -55,7 +55,8 @@ def sweep(
     Optuna's, TPE with ``seed`` by default.
 
     ``objective`` is a statistic's name (those of ``result.stats``, or ``sharpe_over_holding``, the default, from which
-    the market's own moves of the first balances are taken off) or a function of a ``Result`` that returns a number; ``direction`` is "maximize", or "minimize" as for drawdown and fees by default.
+    the market's own moves of the first balances are taken off) or a function of a ``Result`` that returns a number;
+    ``direction`` is "maximize", or "minimize" as for drawdown and fees by default.
     ``held_out``: the share of the time, at its end, that is kept for validation: every trial runs on both times, each
     with a fresh account; the search and ``best`` go by the first alone. ``None`` for none, or (start, end).
 

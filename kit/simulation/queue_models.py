@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from dis import get_instructions
 from inspect import isfunction
 from math import isfinite
 from typing import Any, ClassVar
@@ -111,7 +112,7 @@ class OwnQueue(QueueModel):
     ``front`` is the amount ahead of the order (base), negative once trades have reached it; the level goes from
     ``before`` to ``after``; ``traded`` is what trades took there since the last depth row (already off the front).
     The result is cut to ``after``; NaN counts as ``after``. The function must be one that numba can compile: numbers
-    and ``math`` only. The rule for trades (they come off the front) stays.
+    and ``math`` only, no exceptions. The rule for trades (they come off the front) stays.
     """
 
     depth: Callable[[float, float, float, float], float]
@@ -148,6 +149,11 @@ def compiled_address(function: Callable[..., float], shape: str) -> int:
     plain: Any = getattr(function, "py_func", None) or getattr(function, "_pyfunc", function)
     if not isfunction(plain):
         raise InvalidInput(f"{function!r} is no function; write {shape}, four floats in, one float out")
+    if any(step.opname == "RAISE_VARARGS" for step in get_instructions(plain)):
+        raise InvalidInput(
+            f"{plain.__name__} raises: compiled code called by the kernel has nobody to raise to, and the run would go "
+            "on with a number that means nothing. Return float('nan') where nothing can be told"
+        )
     kept: Any = _compiled.get(function)
     if kept is None:
         import numba

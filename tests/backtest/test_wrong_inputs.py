@@ -51,6 +51,11 @@ def rule(**changed):
     return {"rules": {PAIR: {**RULE, **changed}}}
 
 
+def asserts(front, traded, before, after):
+    assert after <= before
+    return front
+
+
 class Halves(QueueModel):
     """Tells nothing of what the kernel needs."""
 
@@ -74,6 +79,7 @@ class Halves(QueueModel):
         ({"queue": Halves()}, r"queue is .*Halves\(\)"),
         ({"queue": "_Power"}, "no queue model '_Power'"),
         ({"queue": OwnQueue([1])}, r"\[1\] is no function"),
+        ({"queue": OwnQueue(asserts)}, "asserts raises: compiled code .* Return float"),
         ({"exchange": object()}, "exchange is <object"),
         ({"exchange": "ExchangeModel"}, r"exchange is ExchangeModel\(\)"),
         ({"start": pd.NaT}, "start is NaT"),

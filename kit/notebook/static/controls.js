@@ -120,6 +120,7 @@ function render({ model, el }) {
   async function submit() {
     const changed = dirty();
     if (!changed.length) return;
+    setText(said, "");
     const sent = Object.fromEntries(changed.map((row) => [row.field.name, read(row)]));
     const answer = await view.command({ do: "apply", values: sent });
     said.classList.toggle("bad", !answer.ok);
@@ -143,6 +144,12 @@ function render({ model, el }) {
   }
 
   form.addEventListener("submit", (event) => { event.preventDefault(); submit(); });
+  // JupyterLab swallows the submission that Enter would cause by itself.
+  form.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !event.target.matches("input:not([type=checkbox])")) return;
+    event.preventDefault();
+    submit();
+  });
   liveBox.addEventListener("change", () => { root.classList.toggle("at-once", liveBox.checked); if (liveBox.checked) submit(); });
   revert.addEventListener("click", () => {
     for (const row of rows.values()) { row.dirty = false; row.error = ""; settle(row); }

@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
-import itertools
 import logging
 import os
-import threading
 import weakref
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +16,10 @@ from typing import Any, Final
 from kit.connectors.client_order_ids import ClientOrderIds
 from kit.core.clock import SYSTEM_TIME, TimeSource
 from kit.errors import InvalidInput, NotReady
+from kit.guard.answers import Answers
 from kit.guard.child import GuardChild
-from kit.guard.diary import GuardEntry, diary_path, open_diary, read_diary
+from kit.guard.diary import GuardEntry, diary_path, read_diary
+from kit.guard.link import GuardLink
 from kit.guard.messages import GuardedAccount, GuardReport
 
 logger = logging.getLogger(__name__)
@@ -33,7 +32,6 @@ _LONGEST_BEAT: Final = 0.25
 _START_PATIENCE: Final = 10.0
 _STOP_PATIENCE: Final = 3.0
 _SILENCE: Final = 15.0
-_RESTARTS, _RESTART_WINDOW = 5, 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +90,21 @@ class Guard:
         self._ids = ids
         self._born = ""
         self._time_source = time_source
-        self._lock = threading.RLock()  # around the process, the accounts and the commands that wait for an answer
-        self._child: GuardChild | None = None
+        self._link = GuardLink(
+            core_name,
+            self.log_path,
+            greeting=self._greeting,
+            needed=lambda: bool(self._accounts),
+            on_message=self._on_message,
+            on_lost=self._on_lost,
+            time_source=time_source,
+        )
         self._accounts: dict[str, GuardedAccount] = {}
         self._covered: set[str] = set()
-        self._problems: dict[str, str | None] = {}
-        self._numbers = itertools.count(1)
-        self._waiting: dict[int, tuple[str, str, concurrent.futures.Future[GuardReport]]] = {}
-        self._pongs: dict[int, threading.Event] = {}
+        self._problems: dict[str, str] = {}
+        self._answers = Answers()
         self._beaten = self._answered = float("nan")
         self._unanswered = 0
-        self._restarted: deque[float] = deque(maxlen=_RESTARTS)
-        self._restarts = 0
         self._last_report: GuardReport | None = None
         _guards.add(self)
 
@@ -112,61 +113,48 @@ class Guard:
     @property
     def running(self) -> bool:
         """Tell whether there is a process."""
-        return self._child is not None and not self._child.ended.is_set()
+        return self._link.running
 
     def begin(self, *exchange_ids: str) -> None:
         """Start the process, if none runs, and let it import what the exchanges need; does not wait.
 
         Raises ``NotReady`` when it cannot be started.
         """
-        with self._lock:
-            child = self._child if self.running and self._child is not None else self._spawn()
-            for exchange_id in exchange_ids:
-                child.send({"do": "warm", "exchange": exchange_id})
+        self._link.open()
+        for exchange_id in exchange_ids:
+            self._link.send({"do": "warm", "exchange": exchange_id})
 
-    def _spawn(self) -> GuardChild:
-        try:
-            diary = open_diary(self.log_path)
-        except OSError as error:
-            logger.warning("guard of core %s: no log can be kept: %s", self.core_name, error)
-            diary = os.open(os.devnull, os.O_WRONLY)
-        try:
-            child = self._child = GuardChild(self.core_name, diary, self._on_message, self._on_end)
-        finally:
-            os.close(diary)
+    def _greeting(self) -> list[dict[str, Any]]:
+        """Return what a new process has to hear: whose orders, the accounts, and commands without an answer."""
         self._covered.clear()
         self._problems.clear()
         self._unanswered = 0
         self._born = self._born or self._ids.next()
-        child.send(
-            {
-                "do": "hello",
-                "core": self.core_name,
-                "born": self._born,
-                "pid": os.getpid(),
-                "stall_limit": self.stall_limit,
-            }
-        )
-        for account in self._accounts.values():
-            child.send(account.to_wire())
-        for number, (reason, order_id, _) in self._waiting.items():
-            child.send({"do": "cancel", "number": number, "reason": reason, "id": order_id})
-        return child
+        hello = {
+            "do": "hello",
+            "core": self.core_name,
+            "born": self._born,
+            "pid": os.getpid(),
+            "stall_limit": self.stall_limit,
+        }
+        accounts = [account.to_wire() for account in self._accounts.values()]
+        return [hello, *accounts, *self._answers.unanswered()]
 
     async def cover(self, account: GuardedAccount) -> None:
         """Hand an account over and wait until the guard has it; from then on the account's orders are guarded.
 
         Asked again with other pairs, those are added. Raises ``NotReady`` when the guard does not answer in 10 s.
         """
-        with self._lock:
+        with self._link.lock:
             known = self._accounts.get(account.name)
             if known is not None and known.same_connection(account):
                 account = replace(known, pairs=tuple(dict.fromkeys((*known.pairs, *account.pairs))))
             else:
                 self._covered.discard(account.name)
+                self._problems.pop(account.name, None)
             self._accounts[account.name] = account
-            self.begin()
-            self._send(account.to_wire())
+            if not self._link.open():
+                self._link.send(account.to_wire())
         deadline = self._time_source.monotonic() + _START_PATIENCE
         while account.name not in self._covered:
             if self._time_source.monotonic() > deadline:
@@ -178,18 +166,18 @@ class Guard:
 
     def update_pairs(self, name: str, pairs: tuple[str, ...]) -> None:
         """Guard more pairs of an account; those that it guards already stay guarded."""
-        with self._lock:
+        with self._link.lock:
             account = self._accounts.get(name)
             if account is None or set(pairs) <= set(account.pairs):
                 return
             self._accounts[name] = replace(account, pairs=tuple(dict.fromkeys((*account.pairs, *pairs))))
-            self._send({"do": "pairs", "name": name, "pairs": list(pairs)})
+            self._link.send({"do": "pairs", "name": name, "pairs": list(pairs)})
 
     def forget(self, name: str) -> None:
         """Guard an account no more; unknown names do not matter."""
-        with self._lock:
+        with self._link.lock:
             if self._accounts.pop(name, None) is not None:
-                self._send({"do": "forget", "name": name})
+                self._link.send({"do": "forget", "name": name})
 
     async def stop(self) -> None:
         """End the process without cancelling anything; idempotent."""
@@ -211,58 +199,41 @@ class Guard:
             child.send({"do": "finish", "reason": reason, "id": None if for_good else self._ids.next()})
 
     def _release(self) -> GuardChild | None:
-        with self._lock:
-            child, self._child = self._child, None
+        with self._link.lock:
             self._accounts.clear()
-            self._covered.clear()
-            self._problems.clear()
-            for _, _, answer in self._waiting.values():
-                answer.cancel()
-            self._waiting.clear()
-            return child
+            self._answers.drop()
+            return self._link.release()
 
     # -- while it runs ---------------------------------------------------------------------------------------------
 
-    async def keep_beating(self) -> None:
-        """Send heartbeats for as long as this runs; belongs on the loop that is to be watched."""
-        while True:
-            self.beat()
-            await self._time_source.sleep(self.beat_interval)
-
     def beat(self) -> None:
-        """Send one heartbeat; a guard that has not answered for 15 s of them is replaced."""
-        with self._lock:
-            child = self._child
-            if child is None:
-                return
-            self._beaten = self._time_source.monotonic()
-            child.send({"do": "beat", "id": self._ids.next()}, patience=0)
-            self._unanswered += 1
-            if self._unanswered * self.beat_interval > _SILENCE:
-                self._unanswered = 0
-                logger.warning("the guard of core %s does not answer; it is replaced", self.core_name)
-                child.kill()  # its end is noticed by the thread that reads it, which starts another
+        """Send one heartbeat; belongs on the loop that is watched, every ``beat_interval`` seconds.
+
+        A guard that has not answered 15 s of them is replaced.
+        """
+        if not self._link.running:
+            return
+        self._beaten = self._time_source.monotonic()
+        self._link.send({"do": "beat", "id": self._ids.next()}, patience=0)
+        self._unanswered += 1
+        if self._unanswered * self.beat_interval > _SILENCE:
+            self._unanswered = 0
+            self._link.replace("does not answer")
 
     def cancel_now(self, reason: str = "ordered by hand") -> concurrent.futures.Future[GuardReport]:
         """Order the guard to cancel every open order of this core; works while the core's loop is blocked.
 
-        Returns at once. The result arrives when the exchanges have been seen to hold none any more:
-        ``.result(timeout)`` on a thread, ``await asyncio.wrap_future(…)`` on a loop. Orders placed after this call are
-        left alone. Raises ``NotReady`` when nothing is guarded or no process can be started.
+        Returns at once; the strategy is paused. The result arrives when the exchanges have been seen to hold no order
+        any more: ``.result(timeout)`` on a thread, ``await asyncio.wrap_future(…)`` on a loop. Orders placed after
+        this call are left alone. Raises ``NotReady`` when nothing is guarded or no process can be started.
         """
-        with self._lock:
+        with self._link.lock:
             if not self._accounts:
                 raise NotReady(f"core {self.core_name!r} has no live connector under guard: there is nothing to cancel")
             self.on_command(reason)
-            number, order_id = next(self._numbers), self._ids.next()
-            answer: concurrent.futures.Future[GuardReport] = concurrent.futures.Future()
-            self._waiting[number] = (reason, order_id, answer)
-            if not self.running:
-                self._spawn()  # which sends the waiting commands
-            elif not self._send({"do": "cancel", "number": number, "reason": reason, "id": order_id}):
-                logger.warning("the guard of core %s takes no command; it is replaced", self.core_name)
-                if self._child is not None:
-                    self._child.kill()
+            message, answer = self._answers.command(reason, self._ids.next())
+            if not self._link.open() and not self._link.send(message):  # a new process hears it with the greeting
+                self._link.replace("takes no command")
             return answer
 
     def ping(self, timeout: float = 2.0) -> float:
@@ -270,37 +241,35 @@ class Guard:
 
         On a loop: ``await asyncio.to_thread(guard.ping)``.
         """
-        number, answered = next(self._numbers), threading.Event()
-        self._pongs[number] = answered
+        message, answered = self._answers.ping()
         began = self._time_source.monotonic()
         try:
-            if not (self._send({"do": "ping", "number": number}) and answered.wait(timeout)):
+            if not (self._link.send(message) and answered.wait(timeout)):
                 raise NotReady(f"the guard of core {self.core_name!r} does not answer; see {self.log_path}")
         finally:
-            del self._pongs[number]
+            self._answers.pong(message["number"])
         return self._time_source.monotonic() - began
 
-    def _send(self, message: dict[str, Any]) -> bool:
-        child = self._child
-        return child is not None and child.send(message)
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """Return the names of the connectors that are guarded."""
+        return tuple(self._accounts)
 
     @property
     def state(self) -> GuardState:
         """Return how the guard stands."""
-        with self._lock:
-            now = self._time_source.monotonic()
-            child = self._child
-            alive = child is not None and child.said_hello.is_set() and not child.ended.is_set()
+        with self._link.lock:
+            now, alive = self._time_source.monotonic(), self._link.alive
             tried = {name: self._problems.get(name, "not tried yet") for name in self._accounts}
             return GuardState(
                 alive=alive,
                 prepared=alive and not any(tried.values()),
-                pid=child.pid if child is not None else None,
-                accounts=tuple(self._accounts),
+                pid=self._link.pid,
+                accounts=self.accounts,
                 problems={name: why for name, why in tried.items() if why},
                 last_beat_age=now - self._beaten,
                 answer_age=now - self._answered,
-                restarts=self._restarts,
+                restarts=self._link.restarts,
                 last_report=self._last_report,
             )
 
@@ -308,65 +277,31 @@ class Guard:
         """Return the last entries that guards of this core's name wrote, also in earlier runs; oldest first."""
         return read_diary(self.log_path, limit)
 
-    # -- the reading thread ----------------------------------------------------------------------------------------
-
-    def _on_message(self, child: GuardChild, message: dict[str, Any]) -> None:
-        with self._lock:
-            if child is not self._child:
-                return  # let go of: it works on by itself
-            self._answered = self._time_source.monotonic()
-            self._unanswered = 0
+    def _on_message(self, message: dict[str, Any]) -> None:
+        """Take in what the process says, on the thread that reads."""
+        self._answered = self._time_source.monotonic()
+        self._unanswered = 0
         match message["say"]:
             case "covered":
                 self._covered.add(message["name"])
             case "prepared":
-                self._prepared(message["name"], message["error"])
+                name, why = message["name"], message["error"]
+                self._problems[name] = why
+                if why:
+                    logger.warning("the guard of core %s cannot reach the account of %s: %s", self.core_name, name, why)
             case "pong":
-                if (event := self._pongs.get(message["number"])) is not None:
-                    event.set()
+                self._answers.pong(message["number"])
             case "report":
-                self._report(GuardReport.from_wire(message))
+                report = self._last_report = GuardReport.from_wire(message)
+                self._answers.settle(report)
+                self.on_report(report)
 
-    def _prepared(self, name: str, why: str) -> None:
-        self._problems[name] = why
-        if why:
-            logger.warning("the guard of core %s cannot reach the account of %s: %s", self.core_name, name, why)
-
-    def _report(self, report: GuardReport) -> None:
-        self._last_report = report
-        with self._lock:
-            answers = [self._waiting.pop(number)[2] for number in report.commands if number in self._waiting]
-        for answer in answers:
-            if answer.set_running_or_notify_cancel():
-                answer.set_result(report)
-        self.on_report(report)
-
-    def _on_end(self, child: GuardChild) -> None:
-        with self._lock:
-            if child is not self._child:
-                return
-            now = self._time_source.monotonic()
-            often = len(self._restarted) == _RESTARTS and now - self._restarted[0] < _RESTART_WINDOW
-            if often or not self._accounts:
-                self._child = None
-            else:
-                self._restarted.append(now)
-                self._restarts += 1
-                logger.warning("the guard process of core %s ended by itself; another is started", self.core_name)
-                try:
-                    self._spawn()
-                except (NotReady, RuntimeError) as error:  # RuntimeError: the interpreter is shutting down
-                    self._child, often = None, True
-                    logger.error("no guard can be started: %s", error)
-        if often:
-            reason = f"the guard process of core {self.core_name} ended {_RESTARTS} times in a minute"
-            logger.error("%s: its orders are not guarded; see %s", reason, self.log_path)
-            self.on_lost(reason)
+    def _on_lost(self, reason: str) -> None:
+        self.on_lost(reason)
 
     def __repr__(self) -> str:
-        state = self.state
-        word = "alive" if state.alive else "starting" if self.running else "not running"
-        return f"<Guard of {self.core_name!r}: {word}, {', '.join(state.accounts) or 'nothing to guard'}>"
+        word = "alive" if self._link.alive else "starting" if self.running else "not running"
+        return f"<Guard of {self.core_name!r}: {word}, {', '.join(self.accounts) or 'nothing to guard'}>"
 
 
 _guards: weakref.WeakSet[Guard] = weakref.WeakSet()

@@ -50,7 +50,7 @@ class Guarding:
         try:
             yield
         except BaseException:
-            if self.guard is not None and self.guard.running and not self.guard.state.accounts:
+            if self.guard is not None and self.guard.running and not self.guard.accounts:
                 self.guard.let_go("nothing to guard")
             raise
 
@@ -75,7 +75,7 @@ class Guarding:
     async def _keep_beating(self, guard: Guard) -> None:
         while True:
             guard.beat()
-            for name in guard.state.accounts:
+            for name in guard.accounts:
                 connector = self._connectors().get(name)
                 if connector is not None:
                     guard.update_pairs(name, connector.trading_pairs)
@@ -86,7 +86,7 @@ class Guarding:
         if self.guard is None or left:
             return
         self.guard.forget(name)
-        if not self.guard.state.accounts:
+        if not self.guard.accounts:
             await self.guard.stop()
 
     async def end(self, *, clean: bool) -> None:

@@ -33,7 +33,7 @@ def guards_of(name):
 
 
 async def test_a_core_s_guard_from_start_to_stop(testnet):
-    """One after the other, as each guarded core costs seconds: one process, pings, pairs, command, death, clean stop."""
+    """In one test, as each guarded core costs seconds: one process, pings, pairs, command, death, clean stop."""
     async with connected(testnet, name="one life", guard=True) as stack:
         guard = stack.core.guard
         pid = guard.state.pid

@@ -1,6 +1,7 @@
 """What the guard process does with what it hears, on a time that the test moves and an exchange that it makes up."""
 
 import asyncio
+from typing import ClassVar
 
 import pytest
 
@@ -22,7 +23,7 @@ LIMIT = 10.0
 class FakeClient:
     """An account whose orders the test writes down."""
 
-    made: list["FakeClient"] = []
+    made: ClassVar[list["FakeClient"]] = []
 
     def __init__(self, account, supervisor: TaskSupervisor, time_source):
         self.account, self.pairs = account, set(account.pairs)

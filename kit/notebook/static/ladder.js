@@ -1,6 +1,8 @@
 function render({ model, el }) {
   const pair = make("b"), state = make("span", { class: "badge", role: "status" });
-  const units = ["own", "price", "amount", "total"].map((name) => make("th", { scope: "col", class: name }, name));
+  const unit = { price: make("span", { class: "soft" }), amount: make("span", { class: "soft" }) };
+  const units = ["own", "price", "amount", "total"].map((name) =>
+    make("th", { scope: "col", class: name }, name, ...(unit[name] ? [unit[name]] : [])));
   const body = make("tbody");
   const table = make("table", {}, make("thead", {}, make("tr", {}, ...units)), body);
   const root = make("div", { class: "kit kit-ladder" }, make("div", { class: "head" }, pair, state), table);
@@ -51,8 +53,8 @@ function render({ model, el }) {
       setText(pair, frame.pair);
       table.setAttribute("aria-label", `Order book of ${frame.pair}: prices in ${frame.quote}, amounts in ${frame.base}`);
       showState(state, frame.state);
-      setText(units[1], `price [${frame.quote}]`);
-      setText(units[2], `amount [${frame.base}]`);
+      setText(unit.price, ` [${frame.quote}]`);
+      setText(unit.amount, ` [${frame.base}]`);
       for (const [side, list] of [["asks", rows.asks], ["bids", rows.bids]]) {
         list.forEach((row, index) => fill(row, frame[side][index]));
       }

@@ -1,0 +1,171 @@
+"""The live panels in a real JupyterLab: seen, worked by hand, and their effect checked on the exchange's side."""
+
+import re
+import time
+
+import nbformat
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.lab import open_notebook, run_all
+
+NAME = "widgets.ipynb"
+CELLS = [
+    """import kit
+import kit.notebook as panels
+
+testnet = await kit.Testnet.start("widgets")
+core = kit.TradingCore("widgets", tick_size=0.25)
+market = await core.add_connector("binance", ["BTC/USDT"], mode="live", endpoint=testnet)
+strategy = core.strategy = kit.PureMarketMaking(
+    market, "BTC/USDT", bid_spread="0.002", ask_spread="0.002", order_amount="0.01", order_levels=2,
+    order_level_spread="0.001", order_refresh_time=2, filled_order_delay=1)
+await core.start()""",
+    'panels.depth(market, "BTC/USDT")',
+    'panels.ladder(market, "BTC/USDT", levels=6)',
+    "panels.controls(strategy)",
+    "panels.orders(core)",
+]
+
+# The colours on a canvas, but for the ground: nothing drawn is nothing found.
+COLOURS = """canvas => {
+    const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+    const found = new Set();
+    for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200) found.add(data.slice(i, i + 3).join());
+    return found.size; }"""
+
+# Ask the kernel, as a cell would, and return what it prints.
+ASK = """async code => {
+    const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    let text = '';
+    const future = kernel.requestExecute({ code, store_history: false });
+    future.onIOPub = message => {
+        if (message.header.msg_type === 'stream') text += message.content.text;
+        if (message.header.msg_type === 'error') text += message.content.evalue;
+    };
+    await future.done;
+    return text; }"""
+
+
+def write_notebook(page, lab):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    answer = page.request.put(f"{lab.url}/api/contents/{NAME}", data={"type": "notebook", "content": notebook})
+    assert answer.ok, answer.text()
+
+
+@pytest.fixture
+def kernel(page):
+    return lambda code: page.evaluate(ASK, code)
+
+
+def changed(page, locator, timeout=10.0):
+    """Wait until the text of a locator is another one."""
+    before = locator.inner_text()
+    expect(locator).not_to_have_text(before, timeout=timeout * 1000, use_inner_text=True)
+
+
+TIMER = """
+import asyncio
+from kit.notebook.refresh import refresher_of
+print(refresher_of(asyncio.get_running_loop()).waiting)"""
+
+
+PAUSE = """
+import asyncio
+while len([order for order in market.in_flight_orders.values() if order.current_state.value == "open"]) != 4:
+    await asyncio.sleep(0.01)
+strategy.pause()"""
+
+
+def until(condition, what, timeout=15.0):
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, f"waited {timeout:g} s for {what}"
+        time.sleep(0.1)
+
+
+def narrow(page):
+    page.set_viewport_size({"width": 640, "height": 1900})
+    page.wait_for_timeout(500)
+
+
+def own_bid(kernel):
+    """Return how far below the mid price the exchange has the best own buy order, a fraction."""
+    return float(
+        kernel(
+            "prices = [order.price for order in await testnet.open_orders() if order.side is kit.TradeType.BUY]\n"
+            "print(1 - max(prices) / market.get_mid_price('BTC/USDT') if prices else 'nan')"
+        )
+    )
+
+
+def theme(page, name):
+    page.evaluate("name => window.jupyterapp.commands.execute('apputils:change-theme', { theme: name })", name)
+    light = "true" if "Light" in name else "false"
+    page.wait_for_selector(f"body[data-jp-theme-light='{light}']", state="attached")
+    page.wait_for_timeout(600)
+
+
+def test_panels(lab, page, kernel, screenshot):
+    page.set_viewport_size({"width": 1280, "height": 1900})
+    write_notebook(page, lab)
+    open_notebook(page, lab, NAME)
+    run_all(page)
+    names = ("depth", "ladder", "controls", "orders")
+    depth, ladder, controls, orders = (page.locator(f".kit-{name}") for name in names)
+
+    # The panels show the market and the strategy's orders, and go on by themselves.
+    expect(orders.locator("tbody tr")).to_have_count(4, timeout=15_000)
+    assert depth.locator("canvas").evaluate(COLOURS) > 4
+    changed(page, ladder.locator("tbody tr.bid").first)
+    screenshot("panels-light")
+
+    # A wrong set is refused beside its field, and nothing of it is applied.
+    spread = controls.locator("[data-name=bid_spread] input[type=text]")
+    controls.locator("[data-name=ask_spread] input[type=text]").fill("0.3")
+    spread.fill("half")
+    controls.get_by_role("button", name="Apply 2 changes").click()
+    expect(controls.locator("[data-name=bid_spread] .note")).to_contain_text("not a number")
+    assert kernel("print(strategy.params.bid_spread, strategy.params.ask_spread)").split() == ["0.002", "0.002"]
+    theme(page, "JupyterLab Dark")
+    screenshot("panels-dark")
+
+    # A right one moves the orders on the exchange; Enter is as good as the button.
+    until(lambda: own_bid(kernel) < 0.003, "buy orders near the mid price")
+    spread.fill("0.6")
+    spread.press("Enter")
+    expect(controls.locator(".said")).to_have_text(re.compile("^appli"))
+    until(lambda: own_bid(kernel) > 0.005, "the buy orders to move away")
+    assert kernel("print(strategy.params.ask_spread)").strip() == "0.003"
+
+    # What code changes shows at once.
+    kernel("strategy.params.update(bid_spread='0.004')")
+    expect(spread).to_have_value("0.4")
+    until(lambda: own_bid(kernel) < 0.005, "the buy orders to come back")
+
+    # An order is cancelled by its row, with the keyboard.
+    kernel(PAUSE)
+    expect(orders.locator("tbody tr")).to_have_count(4)
+    row = orders.locator("tbody tr").nth(1)
+    key = row.get_attribute("data-order")
+    row.get_by_role("button").press("Enter")
+    expect(orders.locator(f"[data-order='{key}']")).to_have_count(0)
+    expect(orders.locator("tbody tr")).to_have_count(3)
+    ids = kernel("print(*[order.client_order_id for order in await testnet.open_orders()])").split()
+    assert len(ids) == 3
+    assert key.partition("/")[2] not in ids
+
+    # In a narrow place everything stays inside.
+    narrow(page)
+    screenshot("panels-narrow")
+    for panel in (depth, ladder, controls, orders):
+        assert panel.evaluate("element => element.scrollWidth <= element.clientWidth")
+
+    # Nothing is hidden in the error list, and the timer ends with the core.
+    stopped = kernel("print((await core.stop()).clean, [str(error) for error in panels.errors.items])")
+    assert stopped.split() == ["True", "[]"]
+    expect(depth.locator(".badge")).to_have_text("stopped")
+    expect(orders.locator(".badge")).to_have_text("stopped")
+    until(lambda: kernel(TIMER).strip() == "False", "the end of the timer")
+    kernel("await testnet.stop()")

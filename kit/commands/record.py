@@ -85,6 +85,7 @@ async def _record(args: argparse.Namespace, console: Console) -> int:
             asyncio.get_running_loop().add_signal_handler(number, interrupt)
     async with AsyncExitStack() as stack:
         core = TradingCore("record", tables=False)
+        await asyncio.to_thread(_check_folder, args.out)
         endpoint = await _endpoint(args.endpoint, stack)
         stack.push_async_callback(core.stop)
         with console.status(f"connecting to {args.exchange}…"):
@@ -98,6 +99,14 @@ async def _record(args: argparse.Namespace, console: Console) -> int:
     if status.lost:
         return 1
     return 130 if interrupted and args.hours is not None else 0
+
+
+def _check_folder(folder: Path) -> None:
+    """Look over what is recorded there already: what cannot be read would spoil what comes."""
+    from kit.storage.recordings import open_recording
+
+    if folder.exists() and next(folder.rglob("*.parquet"), None) is not None:
+        open_recording(folder)
 
 
 async def _endpoint(wish: str | None, stack: AsyncExitStack) -> Endpoint | None:

@@ -90,9 +90,10 @@ class LiveMarket:
 
     def drop(self) -> int:
         """Forget what could not be written; return how many rows."""
-        if self._held is None:
-            self._held = self._collect()
-        rows = self._let_go(len(self._held)) if self._held is not None else 0
+        rows = 0
+        while (held := self._held or self._collect()) is not None:  # what was held, then what came in meanwhile
+            self._held = held
+            rows += self._let_go(len(held))
         self._dropped += rows
         return rows
 

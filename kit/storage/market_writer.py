@@ -48,14 +48,17 @@ class Part:
 class MarketWriter:
     """Append events of one pair of one exchange to a recording.
 
-    Used by one thread at a time. Raises ``InvalidInput`` when another writer is at work there or what is there cannot
-    be read, and ``OSError``.
+    Used by one thread at a time. Raises ``InvalidInput`` when another writer is at work there, when the folder cannot
+    be written or what is there cannot be read, and ``OSError``.
     """
 
     def __init__(self, root: Path, exchange: str, trading_pair: str) -> None:
         self.folder = market_folder(root, exchange, trading_pair)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = FolderLock(self.folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = FolderLock(self.folder)
+        except OSError as error:
+            raise InvalidInput(f"nothing can be written into {root} ({error}); record into another folder") from error
         self._next: dict[Path, int] = defaultdict(lambda: 1)
         self._parts: dict[Path, list[Part]] = defaultdict(list)
         self._merged: set[Path] = set()

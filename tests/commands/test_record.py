@@ -48,6 +48,16 @@ def test_what_cannot_be_reached_is_told(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_that_will_not_do_is_refused_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = [*BASE, "--hours", "1", "--endpoint", "testnet", "--out"]
+    (tmp_path / "file").write_text("")
+    assert main([*options, str(tmp_path / "file")]) == 1
+    assert "nothing can be written into" in capsys.readouterr().err
+    (tmp_path / "notes.parquet").write_text("something else")
+    assert main([*options, str(tmp_path)]) == 1
+    assert "notes.parquet" in capsys.readouterr().err
+
+
 def test_it_records_for_a_while(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "out")
     assert main([*BASE, "--hours", "0.0004", "--out", out, "--endpoint", "testnet", "--json"]) == 0

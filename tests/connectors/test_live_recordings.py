@@ -119,7 +119,7 @@ async def test_a_recording_that_cannot_begin_leaves_nothing_running(
     core.record(tmp_path, pairs=[PAIR]).stop()
     blocked = tmp_path / "a file"
     blocked.write_text("in the way")
-    with pytest.raises(OSError, match="a file"):
+    with pytest.raises(InvalidInput, match=r"nothing can be written into .*a file"):
         core.record(blocked)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import random
@@ -420,3 +421,27 @@ def test_kill_9_costs_no_more_than_5_seconds(tmp_path: Path) -> None:
     rig.send(snapshot(10**9, BIDS, ASKS))
     rig.recorder.stop()
     assert open_recording(tmp_path).gaps().seconds.round(1).tolist() == [round(lost + 1.001, 1)]
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidInput, match=r"nothing can be written into .*file .*; record into another folder"):
+        Rig(tmp_path / "file")
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(InvalidInput, match="No locks available"):
+        Rig(tmp_path / "folder")
+
+
+def test_what_came_in_while_the_disk_refused_is_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(monkeypatch)
+    rig = Rig(tmp_path)
+    disk.error = OSError(28, "No space left on device")
+    rig.send(snapshot(10, BIDS, ASKS))
+    rig.recorder.flush()
+    rig.send(diff(11, [(98.5, 1.0)], first=11), diff(12, [(98.5, 2.0)], first=12))
+    status = rig.recorder.stop()
+    assert (status.events, status.waiting, status.lost) == (0, 0, 9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _CANCEL_PATIENCE: Final = 6.0
 _CLOSE_PATIENCE: Final = 2.0
+# Two threads at once would meet the stand-ins for ccxt's packages half made, and import all of ccxt for that.
+_IMPORTING: Final = threading.Lock()
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -35,7 +38,8 @@ class _Address:
 
 def import_exchange(exchange_id: str) -> None:
     """Import what an exchange needs: a second or more, to be spent in a thread. Raises ``UnknownExchange``."""
-    importlib.import_module("kit.connectors.ccxt_exchange").guarded_class(exchange_id)
+    with _IMPORTING:
+        importlib.import_module("kit.connectors.ccxt_exchange").guarded_class(exchange_id)
 
 
 class AccountClient:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kit.simulation.compile_cache import entry, inline, merge
+from kit.simulation.compile_cache import entry, part
 from kit.simulation.kernel_book import (
     amount,
     drop_best,
@@ -97,7 +97,7 @@ from kit.simulation.kernel_layout import (
     WINDOW,
 )
 from kit.simulation.kernel_memory import (
-    plain,
+    least,
     read_byte,
     read_float,
     read_int,
@@ -108,13 +108,13 @@ from kit.simulation.kernel_memory import (
 from kit.simulation.kernel_orders import find_order, own_crossed, own_depth, own_trade, refresh, submit
 
 
-@merge
+@part
 def _after(times: int, first: int, rows: int, until: int) -> int:
     """Return the first row from ``first`` on whose time is above ``until``; gallops, as it is mostly near."""
     step, low, high = 1, first, first
     while high < rows and read_int(times, high) <= until:
         low, high, step = high + 1, high + step, step * 2
-    high = min(high, rows)
+    high = least(high, rows)
     while low < high:
         middle = (low + high) >> 1
         if read_int(times, middle) <= until:
@@ -124,7 +124,7 @@ def _after(times: int, first: int, rows: int, until: int) -> int:
     return low
 
 
-@inline
+@part
 def _depth(state: int, row: int, side: int, key: int, qty: float, logs: int) -> int:
     """Apply one level. 0, ``FILLED``, minus a code (applied, but see to that first) or a code (not applied)."""
     k = key - read_int(state, BASE + side)
@@ -157,7 +157,7 @@ def _depth(state: int, row: int, side: int, key: int, qty: float, logs: int) -> 
     return status
 
 
-@merge
+@part
 def _bbo(state: int, row: int, side: int, key: int, qty: float, logs: int) -> int:
     """Make a level the best: what stands above it is gone. Removing is repeatable, so any code can stop it."""
     while read_int(state, BEST + side) > key:
@@ -169,7 +169,7 @@ def _bbo(state: int, row: int, side: int, key: int, qty: float, logs: int) -> in
     return _depth(state, row, side, key, qty, logs)
 
 
-@merge
+@part
 def _market_order(state: int, order_id: int) -> int:
     """Return the address of a market's order, or of the empty place where it would go."""
     table, mask = read_int(state, P_L3), read_int(state, L3_MASK)
@@ -181,7 +181,7 @@ def _market_order(state: int, order_id: int) -> int:
     return found
 
 
-@inline
+@part
 def _shift_level(state: int, row: int, order: int, change: float, logs: int) -> int:
     side, key = read_int(order, M_SIDE), read_int(order, M_KEY)
     level = amount(state, side, key) + change
@@ -191,7 +191,7 @@ def _shift_level(state: int, row: int, order: int, change: float, logs: int) -> 
     return _depth(state, row, side, key, level, logs)
 
 
-@merge
+@part
 def _rest(state: int, row: int, order: int, side: int, key: int, qty: float, logs: int) -> int:
     sequence = read_int(state, SEQUENCE) + 1
     write_int(order, M_SIDE, side)
@@ -204,7 +204,7 @@ def _rest(state: int, row: int, order: int, side: int, key: int, qty: float, log
     return status
 
 
-@inline
+@part
 def _by_order(  # noqa: C901, PLR0911 - a case for each kind, in the order of the feed's definition
     state: int, row: int, code: int, key: int, qty: float, logs: int
 ) -> int:
@@ -242,7 +242,7 @@ def _by_order(  # noqa: C901, PLR0911 - a case for each kind, in the order of th
     return _rest(state, row, order, side, key, qty, logs)
 
 
-@merge
+@part
 def _other(state: int, row: int, code: int, key: int, qty: float, logs: int) -> int:
     """Apply a row that is neither depth nor trade."""
     if code >= CLEAR or (code < BBO and not read_int(state, KNOWN)):
@@ -254,7 +254,7 @@ def _other(state: int, row: int, code: int, key: int, qty: float, logs: int) -> 
     return _by_order(state, row, code, key, qty, logs)
 
 
-@merge
+@part
 def _quiet_level(state: int, side: int, key: int, qty: float) -> int:
     """Apply a level below the touch, in the window and away from own orders: 1 if it was one. Most rows are."""
     k = key - read_int(state, BASE + side)
@@ -266,7 +266,7 @@ def _quiet_level(state: int, side: int, key: int, qty: float) -> int:
     return 1
 
 
-@merge
+@part
 def _has_to_log(state: int, row: int, exposed: int) -> int:
     """Tell whether an answer may take the view to before this row: with own orders resting, any row may fill one."""
     if not exposed:
@@ -275,13 +275,13 @@ def _has_to_log(state: int, row: int, exposed: int) -> int:
     return seen > read_int(read_int(state, P_EXCH), row) + read_int(state, FLOOR)
 
 
-@inline
+@part
 def _row(state: int, row: int, code: int, key: int, qty: float, logs: int) -> int:
     """Apply a row that needs care; see ``_depth`` for what is returned."""
     if TRADE <= code < SNAPSHOT:
         if read_int(state, OWN_BEST + (code & 1)) < key or read_int(state, QUEUE) == FIFO:
             return DONE
-        return own_trade(state, read_int(read_int(state, P_EXCH), row), code & 1, key, qty, plain(-1))
+        return own_trade(state, read_int(read_int(state, P_EXCH), row), code & 1, key, qty, -1)
     if logs and read_int(state, LOG_TAIL) + 2 > read_int(state, LOG_ROOM):
         return GROW_LOG
     if code < TRADE:
@@ -289,7 +289,7 @@ def _row(state: int, row: int, code: int, key: int, qty: float, logs: int) -> in
     return _other(state, row, code, key, qty, logs)
 
 
-@inline
+@part
 def _rows(state: int, stop: int, log_from: int, halt: int) -> int:
     """Apply rows up to ``stop``; returns what ended it."""
     codes, ticks, amounts = read_int(state, P_CODE), read_int(state, P_TICK), read_int(state, P_QTY)
@@ -323,7 +323,7 @@ def _rows(state: int, stop: int, log_from: int, halt: int) -> int:
     return status
 
 
-@merge
+@part
 def _view_best(state: int, side: int) -> None:
     head, tail, log = read_int(state, LOG_HEAD), read_int(state, LOG_TAIL), read_int(state, P_LOG)
     best = read_int(state, BEST + side) if head == tail else read_int(log, UNDO_WORDS * head + U_BEST + side)
@@ -331,7 +331,7 @@ def _view_best(state: int, side: int) -> None:
     write_float(state, VIEW_QTY + side, 0.0 if best == NONE else _seen_amount(state, side, best))
 
 
-@inline
+@part
 def _seen_amount(state: int, side: int, key: int) -> float:
     """Return the amount of a level as the view has it: before the first change that the view has not seen."""
     log = read_int(state, P_LOG)
@@ -342,7 +342,7 @@ def _seen_amount(state: int, side: int, key: int) -> float:
     return amount(state, side, key)
 
 
-@merge
+@part
 def _move_view(state: int, view: int) -> None:
     log, head, tail = read_int(state, P_LOG), read_int(state, LOG_HEAD), read_int(state, LOG_TAIL)
     while head < tail and read_int(log, UNDO_WORDS * head + U_ROW) < view:
@@ -380,7 +380,7 @@ def run(state: int) -> int:
     return DONE
 
 
-@merge
+@part
 def _rewind(state: int) -> None:
     log = read_int(state, P_LOG)
     for index in range(read_int(state, LOG_TAIL) - 1, read_int(state, LOG_HEAD) - 1, -1):
@@ -390,7 +390,7 @@ def _rewind(state: int) -> None:
         set_amount(state, side, key, read_float(undo, U_BEFORE))
 
 
-@merge
+@part
 def _redo(state: int) -> None:
     log = read_int(state, P_LOG)
     for index in range(read_int(state, LOG_HEAD), read_int(state, LOG_TAIL)):
@@ -398,7 +398,7 @@ def _redo(state: int) -> None:
         set_amount(state, read_int(undo, U_SIDE), read_int(undo, U_KEY), read_float(undo, U_AFTER))
 
 
-@merge
+@part
 def _levels(state: int) -> None:
     """Copy the view's levels. ARG: side, count; OUT: levels of the window (in order), levels outside (in any)."""
     side, count = read_int(state, ARG), read_int(state, ARG + 1)
@@ -407,7 +407,7 @@ def _levels(state: int) -> None:
     found, far = 0, 0
     _rewind(state)
     if best != NONE:
-        k = min(best - base, read_int(state, WINDOW) - 1)
+        k = least(best - base, read_int(state, WINDOW) - 1)
         # With the window moved above or below the view's best, all outside levels are needed for the order.
         while k >= 0 and found < count:
             if read_float(dense, k) > 0.0:
@@ -421,7 +421,7 @@ def _levels(state: int) -> None:
     write_int(state, OUT + 1, far)
 
 
-@merge
+@part
 def _far_levels(state: int, side: int, best: int, out: int) -> int:
     found, table = 0, read_int(state, P_FAR + side)
     if read_int(state, FAR_USED + side) == 0:
@@ -435,19 +435,27 @@ def _far_levels(state: int, side: int, best: int, out: int) -> int:
     return found
 
 
+@part
+def _find(state: int) -> int:
+    order = find_order(state, read_int(state, ARG))
+    write_int(state, OUT, read_int(order, O_LEAVES) if order else -1)
+    return order
+
+
 @entry
 def act(state: int, what: int) -> int:
     """Do one thing; arguments and answers lie in the state."""
     if what == SUBMIT:
         submit(state)
-    elif what in (REMOVE, POSITION):
-        order = find_order(state, read_int(state, ARG))
-        write_int(state, OUT, read_int(order, O_LEAVES) if order else -1)
-        if order and what == REMOVE:
+    elif what == POSITION:
+        order = _find(state)
+        if order:
+            write_float(state, OUT + 1, read_float(order, O_FRONT))
+    elif what == REMOVE:
+        order = _find(state)
+        if order:
             write_int(order, O_LEAVES, 0)
             refresh(state)
-        elif order:
-            write_float(state, OUT + 1, read_float(order, O_FRONT))
     elif what == LEVELS:
         _levels(state)
     elif what == AMOUNT:

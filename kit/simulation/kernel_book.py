@@ -6,7 +6,7 @@ it (rare, and done in numpy). Levels outside are kept, never lost.
 
 from __future__ import annotations
 
-from kit.simulation.compile_cache import inline, merge
+from kit.simulation.compile_cache import part
 from kit.simulation.kernel_layout import (
     BASE,
     BEST,
@@ -28,12 +28,12 @@ from kit.simulation.kernel_layout import (
     UNDO_WORDS,
     WINDOW,
 )
-from kit.simulation.kernel_memory import read_float, read_int, write_float, write_int
+from kit.simulation.kernel_memory import least, read_float, read_int, write_float, write_int
 
 _HASH = 0x9E3779B97F4A7C15 - (1 << 64)
 
 
-@merge
+@part
 def far_slot(table: int, mask: int, key: int) -> int:
     """Return the slot (in words) of a key in a far table, or of the empty slot where it would go."""
     slot = ((key * _HASH) >> 32) & mask
@@ -42,7 +42,7 @@ def far_slot(table: int, mask: int, key: int) -> int:
     return 2 * slot
 
 
-@inline
+@part
 def amount(state: int, side: int, key: int) -> float:
     """Return the amount of a level, 0.0 if there is none."""
     k = key - read_int(state, BASE + side)
@@ -53,7 +53,7 @@ def amount(state: int, side: int, key: int) -> float:
     return read_float(table, slot + 1) if read_int(table, slot) == key else 0.0
 
 
-@merge
+@part
 def set_far(state: int, side: int, key: int, qty: float) -> int:
     """Set a level outside of the window; ``GROW_FAR`` if there is no room (and nothing was done)."""
     table, mask = read_int(state, P_FAR + side), read_int(state, FAR_MASK + side)
@@ -70,7 +70,7 @@ def set_far(state: int, side: int, key: int, qty: float) -> int:
     return 0
 
 
-@inline
+@part
 def set_amount(state: int, side: int, key: int, qty: float) -> int:
     """Set a level without touching the best; 0 or ``GROW_FAR``."""
     k = key - read_int(state, BASE + side)
@@ -80,7 +80,7 @@ def set_amount(state: int, side: int, key: int, qty: float) -> int:
     return set_far(state, side, key, qty)
 
 
-@merge
+@part
 def best_far(state: int, side: int, limit: int) -> int:
     """Return the best key outside of the window that is not above ``limit``, ``NONE`` if there is none."""
     best = NONE
@@ -94,19 +94,19 @@ def best_far(state: int, side: int, limit: int) -> int:
     return best
 
 
-@inline
+@part
 def next_level(state: int, side: int, limit: int) -> int:
     """Return the best key that is not above ``limit`` and not above the window, ``NONE`` if there is none."""
     base, dense = read_int(state, BASE + side), read_int(state, P_DENSE + side)
-    k = min(limit - base, read_int(state, WINDOW) - 1)
+    k = least(limit - base, read_int(state, WINDOW) - 1)
     while k >= 0:
         if read_float(dense, k) > 0.0:
             return base + k
         k -= 1
-    return best_far(state, side, min(limit, base - 1))
+    return best_far(state, side, least(limit, base - 1))
 
 
-@merge
+@part
 def log_change(state: int, row: int, side: int, key: int, before: float) -> None:
     """Write what undoes a change; the caller saw to the room."""
     tail = read_int(state, LOG_TAIL)
@@ -120,7 +120,7 @@ def log_change(state: int, row: int, side: int, key: int, before: float) -> None
     write_int(state, LOG_TAIL, tail + 1)
 
 
-@inline
+@part
 def drop_best(state: int, side: int, limit: int) -> int:
     """Make the next level at or below ``limit`` the best; 0, or minus ``MOVE_WINDOW`` if it lies outside."""
     best = next_level(state, side, limit)
@@ -132,7 +132,7 @@ def drop_best(state: int, side: int, limit: int) -> int:
     return 0
 
 
-@merge
+@part
 def outside(state: int, side: int, key: int, qty: float) -> int:
     """Set a level outside of the window, or ask for the window to move if it would be the best."""
     if qty > 0.0 and key > read_int(state, BEST + side):
@@ -142,7 +142,7 @@ def outside(state: int, side: int, key: int, qty: float) -> int:
     return set_far(state, side, key, qty)
 
 
-@merge
+@part
 def new_best(state: int, side: int, key: int) -> int:
     """Make a level the best of its side; levels of the other side that it crosses are passed over (newest wins)."""
     write_int(state, BEST + side, key)

@@ -56,12 +56,25 @@ write_float: Callable[[int, int, float], None] = _writer(types.float64, ir.Doubl
 
 
 @intrinsic
-def _plain(_context: Any, _value: Any) -> Any:
-    return types.int64(types.int64), lambda _target, _builder, _signature, args: args[0]
+def _least(_context: Any, _a: Any, _b: Any) -> Any:
+    def generate(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.select(builder.icmp_signed("<", *args), *args)
+
+    return types.int64(types.int64, types.int64), generate
 
 
-plain: Callable[[int], int] = cast("Any", _plain)
-"""``plain(CONSTANT)``: the number as any int64; a constant argument has a callee compiled for that constant."""
+@intrinsic
+def _most(_context: Any, _a: Any, _b: Any) -> Any:
+    def generate(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.select(builder.icmp_signed(">", *args), *args)
+
+    return types.int64(types.int64, types.int64), generate
+
+
+least: Callable[[int, int], int] = cast("Any", _least)
+"""``least(a, b)``: ``min`` of two integers, which numba takes a tenth of a second to compile."""
+most: Callable[[int, int], int] = cast("Any", _most)
+"""``most(a, b)``: ``max`` of two integers."""
 
 
 @intrinsic

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import floor
 
-from kit.simulation.compile_cache import inline, merge
+from kit.simulation.compile_cache import part
 from kit.simulation.kernel_book import amount, next_level
 from kit.simulation.kernel_layout import (
     ARG,
@@ -63,11 +63,11 @@ from kit.simulation.kernel_layout import (
     TAKEN,
     TAKER,
 )
-from kit.simulation.kernel_memory import plain, read_float, read_int, write_float, write_int
+from kit.simulation.kernel_memory import least, most, read_float, read_int, write_float, write_int
 from kit.simulation.kernel_queue import queue_depth, queue_trade
 
 
-@inline
+@part
 def record(state: int, order: int, ts: int, key: int, lots: int, kind: int) -> None:
     """Take lots off an order and write it down; the caller saw to the room."""
     count = read_int(state, FILLS)
@@ -85,7 +85,7 @@ def record(state: int, order: int, ts: int, key: int, lots: int, kind: int) -> N
     write_int(state, FILLS, count + 1)
 
 
-@inline
+@part
 def refresh(state: int) -> None:
     """Drop orders with nothing left and set the bounds and marks anew; hidden while the book is unknown."""
     marks = read_int(state, P_MARKS)
@@ -104,18 +104,18 @@ def refresh(state: int) -> None:
     write_int(state, RESTING, kept)
 
 
-@merge
+@part
 def _keep(state: int, order: int, to: int) -> None:
     for word in range(ORDER_WORDS):
         write_int(to, word, read_int(order, word))
     side, key = read_int(to, O_SIDE), read_int(to, O_KEY)
     if read_int(state, KNOWN):
-        write_int(state, OWN_BEST + side, max(key, read_int(state, OWN_BEST + side)))
-        write_int(state, OWN_WORST + side, min(key, read_int(state, OWN_WORST + side)))
+        write_int(state, OWN_BEST + side, most(key, read_int(state, OWN_BEST + side)))
+        write_int(state, OWN_WORST + side, least(key, read_int(state, OWN_WORST + side)))
         write_int(read_int(state, P_MARKS + side), key & (MARKS - 1), 1)
 
 
-@merge
+@part
 def own_depth(state: int, side: int, key: int, before: float, after: float) -> None:
     """Move own orders in the queue of a level whose amount changed."""
     if read_int(state, QUEUE) == FIFO:
@@ -126,7 +126,7 @@ def own_depth(state: int, side: int, key: int, before: float, after: float) -> N
             queue_depth(state, order, before, after)
 
 
-@inline
+@part
 def own_crossed(state: int, ts: int, side: int, key: int) -> int:
     """Fill the own orders of ``side`` that the other side's new best ``key`` reaches; 1 if any was filled."""
     filled = 0
@@ -134,14 +134,14 @@ def own_crossed(state: int, ts: int, side: int, key: int) -> int:
         order = read_int(state, P_ORDERS) + ORDER_BYTES * index
         own = read_int(order, O_KEY)
         if read_int(order, O_SIDE) == side and own + key >= -1:
-            record(state, order, ts, own, read_int(order, O_LEAVES), plain(MAKER))
+            record(state, order, ts, own, read_int(order, O_LEAVES), MAKER)
             filled = 1
     if filled:
         refresh(state)
     return filled
 
 
-@inline
+@part
 def own_trade(state: int, ts: int, side: int, key: int, qty: float, sequence: int) -> int:
     """Fill own orders of ``side`` after a trade at ``key``; 1 if any was filled.
 
@@ -164,16 +164,17 @@ def own_trade(state: int, ts: int, side: int, key: int, qty: float, sequence: in
             if lots > 0 and (not partial or lots > leaves):
                 lots = leaves
             if partial:
-                left = max(left - lots * read_float(state, LOT), 0.0)
+                taken = lots * read_float(state, LOT)
+                left = left - taken if left > taken else 0.0
         if lots > 0:
-            record(state, order, ts, own, lots, plain(MAKER))
+            record(state, order, ts, own, lots, MAKER)
             filled = 1
     if filled:
         refresh(state)
     return filled
 
 
-@merge
+@part
 def find_order(state: int, order_id: int) -> int:
     """Return the address of an own order, 0 if there is none of that id."""
     for index in range(read_int(state, ORDERS)):
@@ -182,7 +183,7 @@ def find_order(state: int, order_id: int) -> int:
     return 0
 
 
-@inline
+@part
 def _own_crossing(state: int, side: int, limit: int) -> int:
     """Return the index of the own order of ``side`` that a taker of that limit meets first, -1 if there is none."""
     found, best = -1, limit - 1
@@ -193,12 +194,12 @@ def _own_crossing(state: int, side: int, limit: int) -> int:
     return found
 
 
-@merge
+@part
 def _lots_at(state: int, side: int, key: int) -> int:
     return floor(amount(state, side, key) / read_float(state, LOT) + 1e-9)
 
 
-@inline
+@part
 def _reach(state: int, side: int, limit: int, lots: int) -> tuple[int, int]:
     """Return the lots displayed down to ``limit`` (at most ``lots``) and the number of levels that takes."""
     reached, levels = 0, 0
@@ -207,22 +208,22 @@ def _reach(state: int, side: int, limit: int, lots: int) -> tuple[int, int]:
         reached += _lots_at(state, side, key)
         levels += 1
         key = next_level(state, side, key - 1)
-    return min(reached, lots), levels
+    return least(reached, lots), levels
 
 
-@inline
+@part
 def _walk(state: int, order: int, ts: int, side: int, start: int, limit: int) -> int:
     """Take from ``start`` down to ``limit``; returns the next key that was not taken from."""
     key = start
     while key >= limit and key != NONE and read_int(order, O_LEAVES) > 0:
-        lots = min(_lots_at(state, side, key), read_int(order, O_LEAVES))
+        lots = least(_lots_at(state, side, key), read_int(order, O_LEAVES))
         if lots > 0:
-            record(state, order, ts, key, lots, plain(TAKER))
+            record(state, order, ts, key, lots, TAKER)
         key = next_level(state, side, key - 1)
     return key
 
 
-@inline
+@part
 def _take(state: int, order: int, ts: int, side: int, limit: int) -> int:
     """Walk the displayed book, minding own orders in the way; returns 1 if they end the taker."""
     prevention = read_int(state, STP)
@@ -237,14 +238,14 @@ def _take(state: int, order: int, ts: int, side: int, limit: int) -> int:
         if read_int(order, O_LEAVES) == 0:
             return 0
         if prevention >= STP_MAKER:
-            record(state, maker, ts, read_int(maker, O_KEY), 0, plain(EXPIRED))
+            record(state, maker, ts, read_int(maker, O_KEY), 0, EXPIRED)
             write_int(maker, O_LEAVES, 0)
         if prevention != STP_MAKER:
             return 1
     return 0
 
 
-@merge
+@part
 def _first_own(state: int, side: int, limit: int) -> int:
     """Return the limit down to which nothing of our own stands in the way."""
     met = _own_crossing(state, side, limit)
@@ -253,7 +254,7 @@ def _first_own(state: int, side: int, limit: int) -> int:
     return read_int(read_int(state, P_ORDERS) + ORDER_BYTES * met, O_KEY) + 1
 
 
-@inline
+@part
 def submit(state: int) -> None:
     """Let an order arrive. ARG: id, side, key, lots, kind, time in force, time; OUT: outcome, leaves, need of room."""
     side, key, kind, force = (
@@ -281,7 +282,7 @@ def submit(state: int) -> None:
             write_int(state, OUT + 2, GROW_FILLS)
             return
         if not read_int(state, PARTIAL):
-            record(state, order, ts, read_int(state, BEST + other), lots, plain(TAKER))
+            record(state, order, ts, read_int(state, BEST + other), lots, TAKER)
         elif force == FOK and _reach(state, other, _first_own(state, other, limit), lots)[0] < lots:
             ended = 1
         else:
@@ -289,7 +290,7 @@ def submit(state: int) -> None:
     _settle(state, order, 1 if kind == MARKET or force != GTC else ended)
 
 
-@merge
+@part
 def _new_order(state: int, order: int, side: int, key: int, lots: int) -> None:
     sequence = read_int(state, SEQUENCE) + 1
     write_int(state, SEQUENCE, sequence)
@@ -302,7 +303,7 @@ def _new_order(state: int, order: int, side: int, key: int, lots: int) -> None:
     write_float(order, O_TRADED, 0.0)
 
 
-@merge
+@part
 def _settle(state: int, order: int, lapses: int) -> None:
     leaves = read_int(order, O_LEAVES)
     if leaves == 0:

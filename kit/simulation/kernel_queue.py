@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import floor, isinf, log
 from typing import Any
 
-from kit.simulation.compile_cache import merge
+from kit.simulation.compile_cache import part
 from kit.simulation.kernel_layout import (
     LOG,
     LOG2,
@@ -29,7 +29,7 @@ from kit.simulation.kernel_layout import (
 from kit.simulation.kernel_memory import call_model, read_float, read_int, write_float
 
 
-@merge
+@part
 def smaller(value: float, limit: float) -> float:
     """Return the smaller of two numbers, ``limit`` if ``value`` is NaN (``min`` would keep the NaN)."""
     if value <= limit:
@@ -37,7 +37,7 @@ def smaller(value: float, limit: float) -> float:
     return limit
 
 
-@merge
+@part
 def behind_probability(model: int, n: float, front: float, back: float) -> Any:
     """Return the probability that a cancelled order stood behind us."""
     if model == POWER:
@@ -51,7 +51,7 @@ def behind_probability(model: int, n: float, front: float, back: float) -> Any:
     return 1.0 - (front / (front + back)) ** n
 
 
-@merge
+@part
 def front_after_depth(state: int, front: float, traded: float, before: float, after: float) -> float:
     """Return the amount ahead of us after a depth row."""
     model = read_int(state, QUEUE)
@@ -70,10 +70,10 @@ def front_after_depth(state: int, front: float, traded: float, before: float, af
     if isinf(probability):
         probability = 1.0
     spare = back - probability * change
-    return smaller(front - (1.0 - probability) * change + min(spare, 0.0), after)
+    return smaller(front - (1.0 - probability) * change + smaller(spare, 0.0), after)
 
 
-@merge
+@part
 def queue_depth(state: int, order: int, before: float, after: float) -> None:
     """Move one order in its queue after a depth row at its level."""
     front, traded = read_float(order, O_FRONT), read_float(order, O_TRADED)
@@ -81,7 +81,7 @@ def queue_depth(state: int, order: int, before: float, after: float) -> None:
     write_float(order, O_TRADED, 0.0)
 
 
-@merge
+@part
 def queue_trade(state: int, order: int, qty: float, reaching: float) -> int:
     """Move one order after a trade of ``qty`` at its level, of which ``reaching`` got past our own earlier orders.
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import bisect
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
@@ -197,16 +197,22 @@ def _playable(orders: Sequence[RealOrder], events: MarketEvents, report: FillRep
         reason = ""
         if order.arrived is None:
             reason = "the exchange did not take them"
-        elif order.arrived < first or any(
-            order.arrived <= end and (order.ended or _last(order)) >= begin for begin, end in outages
-        ):
+        elif order.arrived < first or any(order.arrived <= end and _left(order) >= begin for begin, end in outages):
             reason = "the book was not known meanwhile"
         if reason:
             report.left_out[reason] = report.left_out.get(reason, 0) + 1
         else:
-            played.append(order)
+            lost = min((begin for begin, _ in outages if begin > _left(order)), default=_NEVER)
+            played.append(replace(order, ended=lost) if lost < _end_of(order) else order)
             report.real_fills += len(order.fills)
     return played
+
+
+def _left(order: RealOrder) -> int:
+    """Return when an order really left the exchange."""
+    if order.ended is None and order.fills and order.filled >= order.request.amount:
+        return order.fills[-1].ns
+    return _end_of(order)
 
 
 def _last(order: RealOrder) -> int:
@@ -260,7 +266,8 @@ def _note_assumptions(report: FillReport, modes: Iterable[str]) -> None:
             "after they change"
         )
     report.notes.append(
-        f"orders rest from when the exchange took them until it took them off, or {GRACE:g} s after their last fill"
+        f"orders rest from when the exchange took them until it took them off, or {GRACE:g} s after their last "
+        "fill (less where the book was lost)"
     )
 
 

@@ -210,3 +210,17 @@ def test_orders_that_met_a_lost_book_are_left_out():
 def test_a_session_without_orders_has_no_fills():
     assert compare_fills(Made().log) is None
     assert len(MODELS) == 6
+
+
+def test_fills_shortly_before_the_book_is_lost_or_the_session_ends_count():
+    made = Made()
+    made.buy(1.0, "100")
+    made.levels(1.5, bids=[(100.0, 5.0)])
+    made.trade(2.0, 100.0, 5.0)
+    made.filled(2.0, "100", "1")
+    made.levels(2.1, bids=[(100.0, 0.0), (99.5, 4.0)])
+    made.add("market", 3.0, tagged(StreamLost(PAIR, T0 + 3, "lost")))
+    report = compare_fills(made.log)
+    assert report.left_out == {}
+    assert report.real_fills == 1
+    assert report.fits[0].matched == 1

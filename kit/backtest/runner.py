@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from kit.backtest.config import BacktestConfig, read_config
 from kit.backtest.data import MarketData, gather
-from kit.backtest.models import check_exchanges, find_model, of_exchange
 from kit.backtest.plan import make_plan
 from kit.backtest.result import Result
 from kit.backtest.session import Session
 from kit.errors import InvalidInput
+from kit.simulation.models import check_exchanges, find_model, of_exchange
 
 
 def backtest(

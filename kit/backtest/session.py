@@ -10,7 +10,6 @@ from typing import Any, Final, NoReturn
 
 from kit.backtest.data import MarketData
 from kit.backtest.fill_mids import fill_in_mids
-from kit.backtest.models import describe, find_model, of_exchange
 from kit.backtest.moments import moment
 from kit.backtest.plan import Plan, check_affordable, first_price
 from kit.backtest.recorder import AccountRecorder, RecordedOrders
@@ -21,6 +20,7 @@ from kit.connectors.replay_exchange import ReplayBooks, ReplayExchange, ReplayTi
 from kit.core.clock import SYSTEM_TIME, Clock, ClockMode
 from kit.core.tasks import TaskSupervisor
 from kit.errors import BacktestError, InvalidInput, InvariantBroken, StrategyError
+from kit.simulation.models import describe, find_model, of_exchange
 from kit.simulation.timeline import Timeline
 from kit.simulation.venue import SimulatedVenue
 from kit.strategy.strategy_base import StrategyBase

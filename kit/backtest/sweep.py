@@ -17,7 +17,6 @@ from typing import Any, Final
 import cloudpickle
 
 from kit.backtest.config import BacktestConfig
-from kit.backtest.models import describe
 from kit.backtest.runner import merge
 from kit.backtest.sweep_data import make_room, share, split
 from kit.backtest.sweep_driver import Driver, SweepTrial
@@ -26,6 +25,7 @@ from kit.backtest.sweep_result import SweepResult
 from kit.backtest.sweep_space import Direction, Search, make_search
 from kit.backtest.sweep_trial import OBJECTIVES, SMALLER_IS_BETTER, Job, Objective, SharedFeed
 from kit.errors import InvalidInput
+from kit.simulation.models import describe
 
 FILE_MODULE: Final = "kit_strategy_"
 """How ``kit.backtest.config`` names the modules that it makes of files."""

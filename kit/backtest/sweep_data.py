@@ -12,11 +12,11 @@ import numpy as np
 from kit.backtest.config import BacktestConfig
 from kit.backtest.data import MarketData, gather
 from kit.backtest.feed_cache import default_folder
-from kit.backtest.models import find_model, of_exchange
 from kit.backtest.moments import moment, seconds_of
 from kit.backtest.plan import make_plan
 from kit.backtest.sweep_trial import SharedFeed, Window
 from kit.errors import InvalidInput
+from kit.simulation.models import find_model, of_exchange
 from kit.storage.events import NANOSECONDS
 
 

@@ -9,17 +9,11 @@ from typing import Any, Final
 
 from kit.errors import InvalidInput
 from kit.simulation.ledger import checked_balances
+from kit.simulation.models import find_model
 from kit.types.market import TradingRule
 
 DEFAULT_BALANCE: Final = Decimal(10_000)
 """What a paper account begins with of each pair's quote asset when no balances are given; it has no base asset then."""
-
-_METHODS: Final = {
-    "latency": ("entry", "ConstantLatency(0.05, 0.05) of kit.simulation.latency, or seconds for each way"),
-    "queue": ("exponent", "LogProb2() of kit.simulation.queue_models"),
-    "exchange": ("partial", "PartialFill() of kit.simulation.exchange_models"),
-    "fees": ("maker", "Fees(maker, taker) of kit.simulation.fees"),
-}
 
 
 @dataclass(frozen=True)
@@ -34,16 +28,11 @@ class PaperSettings:
 
     @classmethod
     def checked(cls, balances: Mapping[str, object] | None = None, **models: Any) -> PaperSettings:
-        """Check what a user gave. Raises ``InvalidInput`` for amounts that are none and things that are no models."""
-        latency = models.get("latency")
-        if isinstance(latency, int | float) and not isinstance(latency, bool):
-            from kit.simulation.latency import ConstantLatency
+        """Check what a user gave; models are given as to a backtest, see ``find_model``.
 
-            models["latency"] = ConstantLatency(float(latency), float(latency))
-        for name, model in models.items():
-            method, example = _METHODS[name]
-            if model is not None and (isinstance(model, type) or not hasattr(model, method)):
-                raise InvalidInput(f"{name} is {model!r}; give for example {example}")
+        Raises ``InvalidInput`` for amounts that are none and things that are no models.
+        """
+        models = {role: find_model(role, given) for role, given in models.items()}
         money = None if balances is None else tuple(sorted(checked_balances(balances).items()))
         return cls(money, **models)
 

@@ -60,6 +60,13 @@ class CheckedLatency:
             )
         return taken
 
+    def __eq__(self, other: object) -> bool:
+        # Asking again for a paper account with the same model means the same account.
+        return isinstance(other, CheckedLatency) and self._model == other._model
+
+    def __hash__(self) -> int:
+        return hash(self._model)
+
     def __repr__(self) -> str:
         told = repr(self._model)
         return type(self._model).__name__ if " at 0x" in told else told

@@ -11,12 +11,12 @@ from kit.backtest import data as data_module
 from kit.backtest.config import find_strategy, read_config
 from kit.backtest.data import gather
 from kit.backtest.feed_cache import FeedCache
-from kit.backtest.models import find_model
 from kit.backtest.moments import moment, seconds_of
 from kit.backtest.rules import find_rule
 from kit.errors import InsufficientBalance, InvalidInput
 from kit.simulation.feed import FeedColumns
 from kit.simulation.latency import ConstantLatency
+from kit.simulation.models import find_model
 from kit.simulation.queue_models import LogProb2, PowerProb
 from kit.storage.events import EventKind, MarketEvents
 from kit.storage.exporters import to_hftbacktest

@@ -10,12 +10,12 @@ import pytest
 
 import kit
 from kit.backtest.config import read_config
-from kit.backtest.models import find_model
 from kit.backtest.moments import seconds_of
 from kit.backtest.runner import merge
 from kit.commands.backtest import _EXAMPLE
 from kit.errors import BacktestError, InvalidInput
 from kit.simulation.latency import ConstantLatency, NoLatency
+from kit.simulation.models import find_model
 from kit.simulation.queue_models import LogProb2, OwnQueue, QueueModel
 from tests.support.made_market import BALANCES, PAIR, RULES, START, made_events
 

@@ -10,8 +10,9 @@ from kit.connectors.paper_exchange import PaperExchange
 from kit.connectors.paper_settings import PaperSettings
 from kit.core.clock import ManualTime
 from kit.errors import InvalidInput, NotReady
+from kit.simulation.fees import Fees
 from kit.simulation.latency import ConstantLatency
-from kit.simulation.queue_models import RiskAverse
+from kit.simulation.queue_models import LogProb, RiskAverse
 from kit.types.market import OrderBookDiff, OrderBookSnapshot, PublicTrade, StreamLost, TradeType
 from kit.types.orders import (
     Balance,
@@ -256,6 +257,25 @@ def test_settings_are_equal_when_they_say_the_same():
     assert first == PaperSettings.checked({"BTC": "0.5", "USDT": D(1)}, latency=ConstantLatency(0.1, 0.1))
     assert first != PaperSettings.checked({"BTC": "0.5", "USDT": D(2)}, latency=ConstantLatency(0.1, 0.1))
     assert first != PaperSettings.checked(latency=0.1)
+
+
+def test_models_are_given_as_to_a_backtest():
+    class Slow:
+        response_floor_ns = 0
+
+        def entry(self, sent_ns):
+            return 5
+
+        response = rejection = entry
+
+    slow = Slow()
+    given = PaperSettings.checked(fees=0.001, queue="LogProb", latency=slow)
+    assert given.fees == Fees(D("0.001"), D("0.001"))
+    assert given.queue == LogProb()
+    assert given == PaperSettings.checked(fees=0.001, queue="LogProb", latency=slow)
+    assert given != PaperSettings.checked(fees=0.001, queue="LogProb", latency=Slow())
+    with pytest.raises(InvalidInput, match="LogProb"):
+        PaperSettings.checked(queue="LogProbb")
 
 
 async def test_balances_of_unknown_assets_teach():

@@ -1,4 +1,4 @@
-"""The models of a backtest's exchange, from objects or, as in configuration files, from their names."""
+"""The models of a simulated exchange, from objects or, as in configuration files, from their names."""
 
 from __future__ import annotations
 

@@ -106,8 +106,9 @@ class Guarding:
             self.guard.let_go("the core's event loop ended without stop()")
 
     def _on_report(self, report: GuardReport) -> None:
-        log = logger.warning if report.verified else logger.error
-        log("the guard: %s", report)
+        harmless = report.verified and not report.count
+        level = logging.INFO if harmless else logging.WARNING if report.verified else logging.ERROR
+        logger.log(level, "the guard: %s", report)
         try:
             self._affinity.call(self._reconcile, tuple(report.cancelled))
         except NotReady:

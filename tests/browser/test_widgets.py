@@ -144,6 +144,12 @@ def test_panels(lab, page, kernel, screenshot):
     expect(spread).to_have_value("0.4")
     until(lambda: own_bid(kernel) < 0.005, "the buy orders to come back")
 
+    # The slider works by keyboard, and nothing happens before Apply.
+    controls.locator("[data-name=bid_spread] input[type=range]").press("ArrowRight")
+    expect(spread).to_have_value("0.41")
+    controls.get_by_role("button", name="Revert").click()
+    expect(spread).to_have_value("0.4")
+
     # An order is cancelled by its row, with the keyboard.
     kernel(PAUSE)
     expect(orders.locator("tbody tr")).to_have_count(4)

@@ -57,6 +57,14 @@ function render({ model, el }) {
     input.addEventListener("change", () => liveBox.checked && submit());
     slider?.addEventListener("input", () => { write(row, tidy(slider)); touch(row); });
     slider?.addEventListener("change", () => liveBox.checked && submit());
+    slider?.addEventListener("keydown", (event) => {
+      const steps = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -10, PageUp: 10 }[event.key];
+      if (!steps) return;
+      event.preventDefault(); // in JupyterLab nothing would happen by itself
+      if (steps > 0) slider.stepUp(steps); else slider.stepDown(-steps);
+      slider.dispatchEvent(new Event("input"));
+      slider.dispatchEvent(new Event("change"));
+    });
     reset.addEventListener("click", () => {
       write(row, field.default);
       if (slider) follow(row);

@@ -12,7 +12,8 @@ from kit.errors import InvalidInput, KitError, NotSupported
 from kit.notebook.formats import escape, html_table, split_pair
 from kit.notebook.panel import Frame
 from kit.notebook.param_text import ParamText
-from kit.strategy.params import raise_unknown
+from kit.strategy.live_params import latest
+from kit.strategy.params import Params, raise_unknown
 
 if TYPE_CHECKING:
     from kit.strategy.strategy_base import StrategyBase
@@ -37,7 +38,7 @@ class ControlsModel:
         self.name = f"controls of {strategy.name}"
         self._texts = {name: ParamText(fields[name], _units(strategy)) for name in names}
         self._folded = only is None
-        self._last: dict[str, Any] = {}
+        self._sets: tuple[Params | None, Params | None] = (None, None)
 
     @property
     def affinity(self) -> LoopAffinity:
@@ -58,10 +59,12 @@ class ControlsModel:
 
     def frame(self, full: bool) -> Frame | None:
         """Return the form with its values, or the values alone where one changed."""
-        now = self._values()
-        if not full and now == self._last:
+        params = self.strategy.params
+        sets = (params.model, latest(params))  # both immutable: while they are the same objects nothing changed
+        if not full and self._sets[0] is sets[0] and self._sets[1] is sets[1]:
             return None
-        self._last = now
+        self._sets = sets
+        now = self._values()
         return Frame({**now, "fields": self._fields()} if full else now, full=full)
 
     def _values(self) -> dict[str, Any]:

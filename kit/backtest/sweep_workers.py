@@ -17,6 +17,7 @@ import dask
 import distributed
 
 from kit.backtest.sweep_trial import Outcome, failure, run_trial
+from kit.core.clock import SYSTEM_TIME
 from kit.errors import InvalidInput, NetworkUnavailable
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,12 @@ _dask: Any = distributed  # parts of it have no types
 CONNECT_TIMEOUT: Final = 15.0
 
 CLOSE_TIMEOUT: Final = 5.0
+
+RESULT_TIMEOUT: Final = 5.0
+"""Seconds for an outcome to come from the worker that has it; with a worker that died it never does."""
+
+NO_WORKERS: Final = 10.0
+"""Seconds without any worker after which an embedded cluster is given one more."""
 
 
 class Pool(Protocol):
@@ -41,14 +48,20 @@ class Pool(Protocol):
 
 
 class DaskPool:
-    """Trials as futures of a Dask cluster, which runs those of a dead worker again."""
+    """Trials as futures of a Dask cluster, which runs those of a dead worker again.
 
-    def __init__(self, client: Any, packed: bytes) -> None:
+    An embedded ``cluster`` is watched: a worker that dies while it still starts, as by a trial that kills it at once,
+    is not replaced by Dask, and without any worker a sweep would wait for ever.
+    """
+
+    def __init__(self, client: Any, packed: bytes, cluster: Any = None) -> None:
         self._client = client
         self._packed = packed
+        self._cluster = cluster
         self._token = uuid.uuid4().hex[:12]
         self._ended: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
         self._running: dict[int, Any] = {}
+        self._seen_workers = self._looked = SYSTEM_TIME.monotonic()
 
     def submit(self, number: int, params: Mapping[str, Any]) -> None:
         """Start a trial, or queue it."""
@@ -56,23 +69,51 @@ class DaskPool:
             run_trial, self._packed, dict(params), key=f"kit-trial-{self._token}-{number}", pure=False
         )
         self._running[number] = future  # Dask forgets a future that nobody holds
+        self._await(number, future)
+
+    def _await(self, number: int, future: Any) -> None:
         future.add_done_callback(lambda done: self._ended.put((number, done)))
 
     def next(self, timeout: float) -> tuple[int, Outcome] | None:
-        """Return the next trial that ended; ``None`` if none did within ``timeout`` seconds."""
+        """Return the next trial that ended; ``None`` if none did within ``timeout`` seconds, or it runs again."""
+        self._look_after_workers()
         try:
             number, future = self._ended.get(timeout=timeout)
         except queue.Empty:
             return None
+        outcome = self._outcome(number, future)
+        if outcome is None:
+            self._await(number, future)
+            return None
         self._running.pop(number, None)
+        return number, outcome
+
+    def _outcome(self, number: int, future: Any) -> Outcome | None:
+        """Return what came of a trial; ``None`` where its worker died with it, so that it is run again."""
         if future.status == "finished":
-            outcome: Outcome = future.result()
-            return number, outcome
+            with contextlib.suppress(TimeoutError):
+                outcome: Outcome = future.result(timeout=RESULT_TIMEOUT)
+                return outcome
+            return None
         if future.status == "error":
-            return number, failure(future.exception())
+            return failure(future.exception())
+        if future.status == "pending":
+            return None
         raise NetworkUnavailable(
             f"the Dask cluster lost trial {number} ({future.status}); is its scheduler still running?"
         )
+
+    def _look_after_workers(self) -> None:
+        now = SYSTEM_TIME.monotonic()
+        if self._cluster is None or now < self._looked + NO_WORKERS / 10:
+            return
+        self._looked = now
+        if self._client.scheduler_info(n_workers=-1)["workers"]:
+            self._seen_workers = now
+        elif now > self._seen_workers + NO_WORKERS:
+            logger.warning("no worker of the sweep is left; another one is started")
+            self._cluster.scale(len(self._cluster.worker_spec) + 1)
+            self._seen_workers = now
 
     def cancel(self) -> None:
         """Give up what has not ended."""
@@ -87,12 +128,13 @@ def open_pool(packed: bytes, *, workers: int, address: Any, room: Path) -> Itera
     A cluster that was given is left running. Raises ``NetworkUnavailable`` where none answers.
     """
     with contextlib.ExitStack() as stack:
+        cluster = None
         if address is None:
             cluster = stack.enter_context(_embedded(workers, room))
             client = stack.enter_context(_dask.Client(cluster, set_as_default=False))
         else:
             client = stack.enter_context(_connected(address))
-        pool = DaskPool(client, packed)
+        pool = DaskPool(client, packed, cluster)
         stack.callback(pool.cancel)
         yield pool
 

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 import kit
+from kit.backtest import sweep_workers
 from kit.backtest.sweep_errors import SweepFailed
 from kit.errors import NetworkUnavailable
 from tests.support.made_market import BALANCES, RULES, made_events
@@ -98,6 +99,32 @@ def test_a_trial_that_kills_every_worker_fails_alone(events):
     result = kit.sweep(deadly, events, {"number": [0, 1]}, workers=1, objective="fills", **COMMON)
     assert result.frame().state.tolist() == ["done", "failed"]
     assert "worker" in result.frame().error[1].lower()
+
+
+def test_without_any_worker_another_one_is_started(events, monkeypatch):
+    """Dask replaces no worker that dies while it still starts; here it replaces none at all."""
+
+    async def not_replaced(self, exitcode):
+        pass
+
+    monkeypatch.setattr(sweep_workers.TrialNanny, "_on_worker_exit", not_replaced)
+    monkeypatch.setattr(sweep_workers, "NO_WORKERS", 1.0)
+    monkeypatch.setattr(sweep_workers, "RESULT_TIMEOUT", 0.5)
+
+    def deadly(markets, number):
+        import os
+        import signal
+
+        import kit
+
+        if number == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return kit.PureMarketMaking(
+            markets["binance"], "BTC/USDT", bid_spread="0.00001", ask_spread="0.00001", order_amount="0.01"
+        )
+
+    result = kit.sweep(deadly, events, {"number": [0, 1, 2]}, workers=1, objective="fills", **COMMON)
+    assert result.frame().state.tolist() == ["done", "failed", "done"]
 
 
 def test_a_strategy_of_a_configurations_file(events, tmp_path):

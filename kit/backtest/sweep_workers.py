@@ -145,6 +145,7 @@ def _embedded(workers: int, room: Path) -> Iterator[Any]:
     settings = {
         "distributed.worker.multiprocessing-method": "spawn",
         "distributed.worker.daemon": True,
+        "distributed.scheduler.worker-saturation": 1.0,  # what waits on a worker would be blamed for its death, too
         "distributed.scheduler.allowed-failures": 2,  # a trial that kills three workers is not tried on a fourth
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],

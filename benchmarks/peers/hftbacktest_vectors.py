@@ -19,7 +19,7 @@ import numpy as np
 from hftbacktest import GTX, LIMIT, BacktestAsset, HashMapMarketDepthBacktest
 from hftbacktest.data.utils import binancefutures
 
-TICK_SIZE, LOT_SIZE, QTY = 0.1, 0.001, 0.01
+TICK_SIZE, LOT_SIZE, QTY = (0.1, 0.001, 0.01) if "usdm" in sys.argv[1] else (0.01, 0.00001, 0.01)
 ENTRY = RESPONSE = 10_000_000
 FILLED, CANCELED, EXPIRED = 3, 4, 2
 MODELS = {

@@ -268,6 +268,9 @@ async def test_over_sockets(testnet, tmp_path):
         await traded(exchange, start, 40)
         await testnet.freeze_flow()
         everything = await exchange.fetch_public_trades(PAIR, int(start * 1000))
+        async with asyncio.timeout(30):  # until the last candle is closed: those under way are not history yet
+            while await exchange.fetch_server_time() < int(everything[-1].timestamp) + 1:
+                await asyncio.sleep(0.1)
         session = exchange._session
         session.profile = dataclasses.replace(session.profile, trades_page=7)
         options = {"cache": tmp_path, "place": "testnet"}

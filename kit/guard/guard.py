@@ -189,6 +189,13 @@ class Guard:
                 child.kill()
                 await asyncio.to_thread(child.wait, _STOP_PATIENCE)
 
+    def drop(self) -> None:
+        """End a process that was given nothing to guard, at once: it may still be importing, and deaf to a word."""
+        child = self._release()
+        if child is not None:
+            child.kill()
+            child.wait(_STOP_PATIENCE)
+
     def let_go(self, reason: str, *, for_good: bool = False) -> None:
         """Order the process to cancel all of the core's orders, verify that, and end; does not wait for it.
 

@@ -51,7 +51,7 @@ class Guarding:
             yield
         except BaseException:
             if self.guard is not None and self.guard.running and not self.guard.accounts:
-                self.guard.let_go("nothing to guard")
+                self.guard.drop()
             raise
 
     async def cover(

@@ -115,7 +115,7 @@ async def test_another_configuration_replaces_the_connector_and_says_so(core, ve
         ({"mode": "paper", "balances": {"USDT": "many"}}, InvalidInput, "'many', which is no number"),
         ({"mode": "paper", "balances": {"USDT": float("nan")}}, InvalidInput, "balance of USDT is nan"),
         ({"mode": "paper", "balances": {"DOGE": 1}}, InvalidInput, "'DOGE', which binance on paper does not trade"),
-        ({"mode": "paper", "latency": "slow"}, InvalidInput, "latency is 'slow'"),
+        ({"mode": "paper", "latency": "slow"}, InvalidInput, "no latency model 'slow'"),
         ({"mode": "paper", "latency": -1}, InvalidInput, "between 0 and"),
         ({"mode": "paper", "queue": dict}, InvalidInput, "queue is <class 'dict'>"),
         ({"mode": "live"}, MissingCredentials, "credentials="),

@@ -75,19 +75,19 @@ class TradingCore:
     anything is added, are ticked before the connectors.
     """
 
-    _live: ClassVar[dict[str, TradingCore]] = {}
+    _cores: ClassVar[dict[str, TradingCore]] = {}
     _initialised: bool
     clock: Clock
 
     def __new__(cls, name: str = "main", *, clock: Clock | None = None, **_: Any) -> TradingCore:
         """Return the live core of that name, else a new one."""
-        existing = cls._live.get(name)
-        if clock is None and existing is not None and existing.live:
+        existing = cls._cores.get(name)
+        if clock is None and existing is not None and existing.in_use:
             return existing
         core = super().__new__(cls)
         core._initialised = False
         if clock is None:
-            cls._live[name] = core
+            cls._cores[name] = core
         return core
 
     def __init__(
@@ -149,7 +149,7 @@ class TradingCore:
     # -- life ------------------------------------------------------------------------------------------------------
 
     @property
-    def live(self) -> bool:
+    def in_use(self) -> bool:
         """Tell whether the core has connectors or runs."""
         return bool(self.connector_manager.connectors) or self.running
 

@@ -37,7 +37,7 @@ class OrdersModel:
     @property
     def ended(self) -> bool:
         """Tell whether the core was stopped."""
-        return not self.core.live
+        return not self.core.in_use
 
     def frame(self, full: bool) -> Frame | None:
         """Return every row, or those that are new or changed and the ids of those that are gone."""
@@ -62,7 +62,7 @@ class OrdersModel:
 
     def _read_head(self) -> dict[str, Any]:
         # Without connectors nobody can say that there are no orders on the exchange.
-        return {"core": self.core.name, "state": "" if self.core.live else "stopped"}
+        return {"core": self.core.name, "state": "" if self.core.in_use else "stopped"}
 
     def command(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
         """Cancel the order of a row: ``{"do": "cancel", "row": key}``; raises what ``Connector.cancel`` raises."""

@@ -384,7 +384,7 @@ def test_an_error_of_the_strategy_raises_with_the_time(events, hook):
 
 
 def test_nothing_is_left_behind(events):
-    before = dict(TradingCore._live)
+    before = dict(TradingCore._cores)
     references = []
 
     def make(markets):
@@ -392,7 +392,7 @@ def test_nothing_is_left_behind(events):
         return kit.PureMarketMaking(markets["binance"], PAIR, **PMM)
 
     result = run(make, events)
-    assert TradingCore._live == before
+    assert TradingCore._cores == before
     gc.collect()
     assert [reference() for reference in references] == [None]
     assert len(result.orders)

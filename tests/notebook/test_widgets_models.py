@@ -193,7 +193,7 @@ def test_the_ladder_as_text_has_asks_above_bids(market):
 def core(market):
     return SimpleNamespace(
         name="main",
-        live=True,
+        in_use=True,
         affinity=market.affinity,
         connectors={"binance": market},
         clock=SimpleNamespace(time=lambda: 100.0),
@@ -240,7 +240,7 @@ def test_orders_of_a_stopped_core(market, core):
     assert panel.html() == "<div>orders of main: 0 open</div>"
     market.add("<b>", "98")
     assert "main: 1 open\nbuy 0.5 BTC/USDT @ 98" in panel.text()
-    core.live, core.connectors = False, {}
+    core.in_use, core.connectors = False, {}
     assert panel.ended
     assert panel.frame(full=True).content["state"] == "stopped"
 

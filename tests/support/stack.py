@@ -255,7 +255,7 @@ async def connected(
 
 
 def _other_cores_live() -> bool:
-    return any(core.live for core in kit.TradingCore._live.values())
+    return any(core.in_use for core in kit.TradingCore._cores.values())
 
 
 def _running() -> set[asyncio.Task[Any]]:

@@ -1,0 +1,1 @@
+"""Settings and credentials of this machine's user."""

@@ -1,0 +1,47 @@
+"""Guarded cores in real kernels, which are blocked, killed, restarted and shut down as JupyterLab does it.
+
+The exchange belongs to the test, so it outlives the kernels and tells what is really open.
+"""
+
+import time
+
+import pytest
+
+from tests.support.guarded_core import alive
+from tests.support.guarded_kernel import BLOCKS, SIZE, guarded_kernel
+from tests.support.stack import until
+
+STALL_LIMIT = 1.0
+
+# jupyter_client leaves its own sockets to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
+
+
+async def test_no_cell_that_blocks_and_no_kill_leaves_an_order(testnet):
+    async with guarded_kernel(testnet, "blocked kernel", STALL_LIMIT) as guarded:
+        for name in BLOCKS:
+            took = await guarded.block(name)
+            assert took > STALL_LIMIT / 2, name  # it is the stall that the guard acts on
+        assert guarded.guard in guarded.kernel.processes
+        guarded.kernel.kill()
+        await guarded.none_open(2.0)
+        await until(lambda: guarded.kernel.processes == [], "no process is left of a killed kernel", 10)
+
+
+async def test_a_restart_and_a_shutdown_leave_no_order_and_no_process(testnet):
+    async with guarded_kernel(testnet, "restarted kernel") as guarded:
+        kernel, guard = guarded.kernel, guarded.guard
+        began = time.monotonic()
+        await kernel.restart()
+        assert await guarded.open_orders() == []  # by the time that the kernel is there again
+        await until(lambda: not alive(guard), "the old guard ends", 10)
+        assert kernel.processes == [kernel.pid]
+        assert time.monotonic() - began < 10
+
+        # Shut down in the middle of a C call, where nothing in the kernel can run: it is killed after some 2.4 s.
+        await guarded.set_up()
+        await kernel.run(SIZE.format(seconds=30))
+        kernel.begin(BLOCKS["one C call"])
+        await kernel.shutdown()
+        await guarded.none_open(2.0)
+        await until(lambda: kernel.processes == [], "no process is left of a kernel that was shut down", 10)

@@ -1,0 +1,114 @@
+"""Cells that put a live core with resting orders into a real kernel, and cells that block it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+from kit.connectors.client_order_ids import tag_of
+from kit.testnet import Testnet
+from tests.support.kernel import CellFailed, RealKernel
+
+ORDERS = 3
+
+SETUP = """
+import time
+from types import SimpleNamespace
+import kit
+
+endpoint = SimpleNamespace(url={url!r}, credentials=kit.Credentials({api_key!r}, {secret!r}))
+core = kit.TradingCore({name!r}, tick_size=0.1, tables=False, stall_limit={stall_limit})
+market = await core.add_connector("binance", ["BTC/USDT"], mode="live", endpoint=endpoint)
+await core.start()
+while not core.guard.state.prepared:
+    await asyncio.sleep(0.01)
+print(core.guard.state.pid)
+"""
+
+REST = """
+ids = [market.buy("BTC/USDT", "0.001", kit.OrderType.LIMIT, 50_000 - number) for number in range({count})]
+while any(market.in_flight_orders[key].current_state is not kit.OrderState.OPEN for key in ids):
+    await asyncio.sleep(0.01)
+"""
+
+# A range whose sum takes so many seconds: one C call that never lets go of the GIL, and that no interrupt ends.
+SIZE = """
+began = time.perf_counter()
+sum(range(10**7))
+length = int(10**7 * {seconds} / (time.perf_counter() - began))
+"""
+
+BLOCKS = {
+    "time.sleep": "time.sleep(60)",
+    "pure Python": "n = 0\nwhile True:\n    n += 1",
+    "numpy": "import numpy\na = numpy.ones((400, 400))\nwhile True:\n    b = a @ a",
+    "one C call": "sum(range(length))",
+}
+ENDLESS = [name for name in BLOCKS if name != "one C call"]
+
+
+class GuardedKernel:
+    """A kernel with a live core on a test exchange that is not its own.
+
+    ``guard`` is the guard's process id. Raises ``AssertionError`` when orders stay open longer than allowed.
+    """
+
+    def __init__(self, kernel: RealKernel, testnet: Testnet, name: str, stall_limit: float) -> None:
+        self.kernel, self.testnet, self.name, self.stall_limit = kernel, testnet, name, stall_limit
+        self.guard = 0
+
+    async def set_up(self) -> None:
+        """Run the cells: a live core, its guard prepared, its orders resting on the exchange."""
+        keys = self.testnet.credentials
+        facts = {"url": self.testnet.url, "api_key": keys.api_key, "secret": keys.secret}
+        setup = SETUP.format(name=self.name, stall_limit=self.stall_limit, **facts)
+        self.guard = int(await self.kernel.run(f"import asyncio\n{setup}"))
+        await self.rest()
+
+    async def rest(self) -> None:
+        """Have orders resting."""
+        await self.kernel.run(REST.format(count=ORDERS))
+        assert len(await self.open_orders()) == ORDERS
+
+    async def open_orders(self) -> list[str]:
+        """Return the ids of the core's open orders as the exchange has them."""
+        return [order.client_order_id for order in await self.testnet.open_orders(tag_of(self.name))]
+
+    async def none_open(self, limit: float, began: float | None = None) -> float:
+        """Wait until the exchange has none of them open and return the seconds since ``began``, at most ``limit``."""
+        began = time.monotonic() if began is None else began
+        while left := await self.open_orders():
+            waited = time.monotonic() - began
+            assert waited <= limit, f"{len(left)} orders are open after {waited:.1f} s"
+            await asyncio.sleep(0.02)
+        return time.monotonic() - began
+
+    async def block(self, name: str) -> float:
+        """Block the kernel by the cell of a name; return the seconds until no order was open on the exchange.
+
+        The cell is still running then. Afterwards the kernel works again and has orders resting.
+        """
+        limit = self.stall_limit + 2
+        if name not in ENDLESS:
+            await self.kernel.run(SIZE.format(seconds=limit + 1))
+        began = time.monotonic()
+        cell = self.kernel.begin(BLOCKS[name])
+        took = await self.none_open(limit, began)
+        assert not cell.done(), f"{name} did not block for long enough"
+        if name in ENDLESS:
+            await self.kernel.interrupt()
+        with contextlib.suppress(CellFailed):
+            await asyncio.wait_for(cell, 30)
+        await self.rest()
+        return took
+
+
+@contextlib.asynccontextmanager
+async def guarded_kernel(testnet: Testnet, name: str, stall_limit: float = 30.0) -> AsyncIterator[GuardedKernel]:
+    """Give a kernel with a guarded core whose orders rest."""
+    async with RealKernel() as kernel:
+        guarded = GuardedKernel(kernel, testnet, name, stall_limit)
+        await guarded.set_up()
+        yield guarded

@@ -8,6 +8,19 @@ import pytest
 
 
 @pytest.fixture(scope="session", autouse=True)
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep settings, presets and keys out of the user's own folder and keyring."""
+    folder = tmp_path_factory.mktemp("config")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KIT_CONFIG", str(folder))
+        patch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+        patch.delenv("KIT_PASSPHRASE", raising=False)
+        for variable in [name for name in os.environ if name.startswith("KIT_") and name.endswith(("_KEY", "_SECRET"))]:
+            patch.delenv(variable)
+        yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Keep what the kit keeps, such as the guards' logs, out of the user's own folders."""
     folder = tmp_path_factory.mktemp("state")

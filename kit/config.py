@@ -1,1 +1,0 @@
-"""Settings and credentials of this machine's user."""

@@ -115,11 +115,16 @@ def find_credentials(exchange_id: str, account: str = MAIN) -> Credentials | Non
     return store().find(KeyName(exchange_id, account))
 
 
-def missing_credentials(exchange_id: str, purpose: str) -> MissingCredentials:
+def missing_credentials(exchange_id: str, *, at_endpoint: bool = False) -> MissingCredentials:
     """Return the error that says that a key is missing, and every way to give one."""
+    if at_endpoint:
+        return MissingCredentials(
+            f"mode 'live' on {exchange_id} at an endpoint needs credentials of an account there, and the endpoint has "
+            "none: pass credentials=kit.Credentials(api_key, secret). Stored keys are never sent to an endpoint"
+        )
     key, secret, _ = variables(KeyName(exchange_id))
     return MissingCredentials(
-        f"{purpose} on {exchange_id} needs an API key and its secret, and none is stored. Give them once with "
+        f"mode 'live' on {exchange_id} needs an API key and its secret, and none is stored. Give them once with "
         f"`kit keys add {exchange_id}` in a terminal or kit.notebook.keys() in a notebook, which keep them in the "
         f"system's keyring or, where there is none, in an encrypted file; or set {key} and {secret} in the "
         "environment; or pass credentials=kit.Credentials(api_key, secret). Without a key ask for mode='data' or "

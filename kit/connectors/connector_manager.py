@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, get_args
 
+from kit.config import find_credentials, missing_credentials
 from kit.connectors.ccxt_exchange import CcxtExchange
 from kit.connectors.client_order_ids import ClientOrderIds
 from kit.connectors.connector import Connector, Mode
@@ -18,7 +19,7 @@ from kit.connectors.paper_settings import PaperSettings
 from kit.core.affinity import LoopAffinity
 from kit.core.clock import SYSTEM_TIME, TimeSource
 from kit.core.tasks import TaskSupervisor
-from kit.errors import InvalidInput, MissingCredentials, NotReady
+from kit.errors import InvalidInput, NotReady
 from kit.market.order_book import OrderBook
 from kit.types.ports import Credentials, Endpoint
 
@@ -47,7 +48,8 @@ def configure(
 ) -> ConnectorConfig:
     """Check a request for a connector; raises ``InvalidInput`` or ``MissingCredentials``.
 
-    ``paper`` is what only a paper account takes, ``None`` where it was not given.
+    ``paper`` is what only a paper account takes, ``None`` where it was not given. Without credentials and endpoint, a
+    live connector takes those that the user stored (``kit.config``).
     """
     if mode not in MODES:
         raise InvalidInput(f"mode is {mode!r}; it must be one of {', '.join(map(repr, MODES))}")
@@ -61,10 +63,10 @@ def configure(
     if credentials is None and endpoint is not None:
         credentials = endpoint.credentials
     if mode == "live" and credentials is None:
-        raise MissingCredentials(
-            f"mode 'live' on {exchange_id} needs credentials=kit.Credentials(api_key, secret); "
-            f"without them ask for mode='data'"
-        )
+        # An endpoint stands in for the exchange: the real account's key has no business there.
+        credentials = find_credentials(exchange_id) if endpoint is None else None
+        if credentials is None:
+            raise missing_credentials(exchange_id, at_endpoint=endpoint is not None)
     return ConnectorConfig(
         exchange_id,
         mode,

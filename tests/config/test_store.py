@@ -123,7 +123,7 @@ def test_keyrings_that_are_none_are_known(keys, memory_keyring):
 
 
 def test_the_error_names_every_way():
-    text = str(missing_credentials("okx", "mode 'live'"))
+    text = str(missing_credentials("okx"))
     for way in (
         "kit keys add okx",
         "kit.notebook.keys()",

@@ -9,6 +9,8 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING, Any, Final
 
+from kit.types.drawn import Bundle, draw_with
+
 if TYPE_CHECKING:
     from kit.backtest.parity import parity as parity
     from kit.backtest.result import Result as Result
@@ -155,6 +157,15 @@ def __getattr__(name: str) -> Any:
         value = getattr(value, attribute or name)
     globals()[name] = value
     return value
+
+
+def _draw(thing: object) -> Bundle:
+    from kit.notebook.displays import draw
+
+    return draw(thing)
+
+
+draw_with(_draw)
 
 
 def __dir__() -> list[str]:

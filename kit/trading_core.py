@@ -27,6 +27,9 @@ from kit.orders.frames import balances_frame, fills_frame, orders_frame
 from kit.orders.session_log import SessionLog, pnl_frame
 from kit.strategy.session_recorder import SessionRecording
 from kit.strategy.strategy_base import StrategyBase
+from kit.trading.switch import LiveSwitch
+from kit.trading.switch_commands import SwitchCommands
+from kit.types.drawn import Drawn
 from kit.types.ports import Credentials, Endpoint
 
 if TYPE_CHECKING:
@@ -43,7 +46,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class StopReport:
+class StopReport(Drawn):
     """What ``stop()`` left behind: client order ids by connector that may still be open, and tasks that did not end."""
 
     orders_left: dict[str, list[str]]
@@ -55,7 +58,7 @@ class StopReport:
         return not any(self.orders_left.values()) and not self.tasks_left
 
 
-class TradingCore:
+class TradingCore(SwitchCommands, Drawn):
     """Runs connectors and one strategy on a clock, on the event loop of whoever first awaits it.
 
     ``TradingCore(name)`` hands back the core of that name while it is live (it has connectors or runs), so that a
@@ -128,7 +131,7 @@ class TradingCore:
         self.connector_manager = ConnectorManager(name, time_source=time_source, rng=rng)
         self.connector_manager.before_removal = self._let_go
         guarded = guard and self.clock.mode is ClockMode.REALTIME
-        self._guarding = Guarding(
+        self.guarding = Guarding(
             Guard(name, self.connector_manager.ids, stall_limit=stall_limit or STALL_LIMIT, time_source=time_source)
             if guarded
             else None,
@@ -145,6 +148,7 @@ class TradingCore:
         self._adding: asyncio.Task[Connector] | None = None
         self._marks: dict[tuple[str, str], Decimal] = {}
         self._lock = asyncio.Lock()
+        self.switch = LiveSwitch(self, time_source)
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -160,6 +164,11 @@ class TradingCore:
             return self.clock.running
         return self._clock_task is not None and not self._clock_task.done()
 
+    @property
+    def changing(self) -> asyncio.Lock:
+        """Return what is held while connectors come and go and the trading state changes."""
+        return self._lock
+
     async def _on_own_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
         loop = self.affinity.loop
         if loop is None or not loop.is_running():
@@ -167,7 +176,7 @@ class TradingCore:
         return await self.affinity.run(coroutine)
 
     def _settle_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._guarding.abandon()
+        self.guarding.abandon()
         if left := self.connector_manager.abandon():
             logger.error("core %s: its event loop ended without stop(); orders that may be open: %s", self.name, left)
         self._clock_task = None
@@ -222,7 +231,7 @@ class TradingCore:
     async def _add_connector(self, exchange_id: str, trading_pairs: Sequence[str], **options: Any) -> Connector:
         config = configure(exchange_id, options["mode"], options["endpoint"], options["credentials"], options["paper"])
         async with self._lock:
-            with self._guarding.connecting(config):
+            with self.guarding.connecting(config):
                 connector = await self._connect(exchange_id, trading_pairs, **options)
                 await self._cover(connector, config)
             self._open_log(connector)
@@ -246,7 +255,7 @@ class TradingCore:
 
     async def _cover(self, connector: Connector, config: ConnectorConfig) -> None:
         try:
-            await self._guarding.cover(connector, config, self.supervisor, self.affinity)
+            await self.guarding.cover(connector, config, self.supervisor, self.affinity)
         except NotReady:
             await self.connector_manager.remove_connector(connector.name)
             self._sync_clock()
@@ -296,7 +305,7 @@ class TradingCore:
                 left = await self.connector_manager.remove_connector(name, timeout)
             finally:
                 self._sync_clock()
-            await self._guarding.release(name, left)
+            await self.guarding.release(name, left)
             return left
 
     def adopt(self, connector: Connector) -> None:
@@ -330,6 +339,7 @@ class TradingCore:
                 return
             self._check_connectors()
             self._clock_task = self.supervisor.spawn(self._run_clock(), name="clock")
+            await self.switch.started()
 
     async def _run_clock(self) -> None:
         await self.clock.run()
@@ -371,11 +381,12 @@ class TradingCore:
             names = list(self.connectors)
             lefts = await asyncio.gather(*(self.connector_manager.remove_connector(name, timeout) for name in names))
             self._sync_clock()
-            await self._guarding.end(clean=not any(lefts))
+            await self.guarding.end(clean=not any(lefts))
             await self._recordings.close()
             tasks_left = await self.supervisor.close()
             self.supervisor = TaskSupervisor(self.name)
             self.connector_manager.bind(self.supervisor, self.affinity)
+            self.switch.stopped()
             report = StopReport({name: left for name, left in zip(names, lefts, strict=True) if left}, tasks_left)
             if not report.clean:
                 logger.error("core %s stopped with remains: %s", self.name, report)
@@ -431,7 +442,7 @@ class TradingCore:
     @property
     def guard(self) -> Guard | None:
         """Return the guard; its process runs while there is a live connector. ``None``: this core goes without."""
-        return self._guarding.guard
+        return self.guarding.guard
 
     @property
     def guard_log(self) -> pd.DataFrame:

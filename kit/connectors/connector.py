@@ -35,6 +35,7 @@ from kit.orders.balances import Balances
 from kit.orders.client_order_tracker import ClientOrderTracker
 from kit.orders.in_flight_order import InFlightOrder
 from kit.orders.user_stream_tracker import UserStreamTracker
+from kit.types.drawn import Drawn
 from kit.types.events import MarketEvent, OrderBookTradeEvent
 from kit.types.market import PublicTrade, TradeType
 from kit.types.orders import LimitOrder, OrderType, OrderUpdate, TimeInForce
@@ -54,7 +55,7 @@ LAST_QUESTION: Final = 1.0
 """Seconds that the exchange has in any case to say which orders are still open, when all other patience is used up."""
 
 
-class Connector(MarketView, NetworkIterator):
+class Connector(Drawn, MarketView, NetworkIterator):
     """One venue: market data, and in modes ``paper`` and ``live`` an account and orders.
 
     ``open()`` starts streaming on the running loop, whether or not a clock ticks it; ticks drive the polling that

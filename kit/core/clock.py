@@ -17,6 +17,7 @@ from kit.core.pubsub import PubSub
 from kit.core.ticks import ClockStats, TickGrid, TickMeter
 from kit.core.time_source import Timer, TimeSource
 from kit.errors import InvalidInput, NotReady
+from kit.types.drawn import Drawn
 from kit.types.events import ClockLateEvent, MarketEvent
 
 __all__ = [
@@ -67,7 +68,7 @@ class ClockMode(Enum):
     BACKTEST = "backtest"
 
 
-class Clock:
+class Clock(Drawn):
     """Tick children on the multiples of ``tick_size`` (seconds, at least 0.01) since the epoch.
 
     REALTIME: ``run`` waits for each tick's time; its lateness is measured. Ticks that pass while children work, or

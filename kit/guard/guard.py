@@ -21,6 +21,7 @@ from kit.guard.child import GuardChild
 from kit.guard.diary import GuardEntry, diary_path, read_diary
 from kit.guard.link import GuardLink
 from kit.guard.messages import GuardedAccount, GuardReport
+from kit.types.drawn import Drawn
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class GuardState:
     last_report: GuardReport | None
 
 
-class Guard:
+class Guard(Drawn):
     """Runs the process that cancels a core's open orders when the core cannot.
 
     It acts when no heartbeat came for ``stall_limit`` seconds, when this process ends in whatever way, and on

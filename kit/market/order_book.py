@@ -8,12 +8,13 @@ from kit.market.book_queries import OrderBookQueryResult
 from kit.market.book_side import BookSide, best_of
 from kit.market.book_view import BookView
 from kit.market.trade_feed import TradeFeed
+from kit.types.drawn import Drawn
 from kit.types.market import OrderBookDiff, OrderBookSnapshot
 
 __all__ = ["BadMessage", "BookCrossed", "BookError", "OrderBook", "OrderBookQueryResult", "SequenceGap"]
 
 
-class OrderBook(BookView, TradeFeed):
+class OrderBook(Drawn, BookView, TradeFeed):
     """Keep the levels of one pair, float prices and base amounts; never crossed, never a level of amount 0.
 
     A message is applied whole or not at all. A diff that cannot be applied raises a ``BookError`` and puts the book

@@ -12,6 +12,7 @@ from kit.orders import frames
 from kit.orders.exact import EXACT, ZERO, share_of
 from kit.orders.holds import Hold, Holds
 from kit.orders.in_flight_order import InFlightOrder
+from kit.types.drawn import Drawn
 from kit.types.orders import Balance, BalanceUpdate, OrderType
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def _is_reflected(hold: Hold, report: _Report) -> bool:
     return report.stream_arrival > hold.acknowledged_arrival
 
 
-class Balances:
+class Balances(Drawn):
     """Keep totals and available amounts by asset, in units of the asset.
 
     ``available`` is what the exchange last reported as available, less the holds of our own orders that this report

@@ -12,6 +12,7 @@ from kit.errors import InvalidInput
 from kit.orders import order_codec
 from kit.orders.exact import EXACT, ZERO
 from kit.orders.fills import Fills
+from kit.types.drawn import Drawn
 from kit.types.market import TradeType
 from kit.types.orders import LimitOrder, OrderState, OrderType, OrderUpdate, TimeInForce, TradeUpdate
 
@@ -40,7 +41,7 @@ TRANSITIONS: Mapping[OrderState, frozenset[OrderState]] = MappingProxyType(
 
 
 @dataclass(eq=False, kw_only=True, repr=False)
-class InFlightOrder:
+class InFlightOrder(Drawn):
     """Hold what is known of one order; updates in any order and any number of times lead to the same result.
 
     ``amount`` is in base, ``price`` (``None`` for market orders) in quote, times in seconds. ``progress`` is the state

@@ -17,6 +17,7 @@ from kit.storage.events import NANOSECONDS
 from kit.storage.live_market import LiveMarket, Notes
 from kit.storage.tape import Book, Room, Tape
 from kit.storage.writer_thread import WriterThread
+from kit.types.drawn import Drawn
 from kit.types.market import MarketMessage
 
 logger = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ class _Source:
             tape.mark_gap()
 
 
-class Recorder:
+class Recorder(Drawn):
     """Record market messages into a folder until it is stopped; a context manager, plain or async.
 
     ``attach`` trackers to it. The loop only appends to memory; a thread turns messages into rows every

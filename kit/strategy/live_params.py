@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kit.strategy.params import ParamField, Params, raise_unknown, show, unknown_name
+from kit.types.drawn import Drawn
 
 
-class LiveParams:
+class LiveParams(Drawn):
     """``strategy.params``: reads what is applied, queues what is changed.
 
     A view on two immutable ``Params`` values, the applied one (``model``) and, when something is queued, the one that

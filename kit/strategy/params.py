@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic.fields import FieldInfo
 
 from kit.errors import InvalidInput
+from kit.types.drawn import Drawn
 
 Number = Decimal | int | str | float
 """What a bound or a step may be written as."""
@@ -176,7 +177,7 @@ def _kind(annotation: Any) -> str:
     return {Decimal: "decimal", int: "int", float: "float", bool: "bool", str: "str"}.get(annotation, "other")
 
 
-class Params(BaseModel):
+class Params(Drawn, BaseModel):
     """A strategy's parameters as one immutable, validated value.
 
     Made with keywords: ``Params(half_spread="0.002")``. Decimals may be written as text, int, float (taken as it is

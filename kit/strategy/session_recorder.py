@@ -14,11 +14,12 @@ from kit.errors import NotReady
 from kit.storage.session_files import SUFFIX, Frame, SessionWriter
 from kit.strategy.session_taps import SessionTaps
 from kit.strategy.session_witness import Witness
+from kit.types.drawn import Drawn
 
 logger = logging.getLogger(__name__)
 
 
-class SessionRecording:
+class SessionRecording(Drawn):
     """Records a core (a ``TradingCore``) until ``stop``, or until the core is stopped.
 
     Market and account messages are noted as they are processed, with ticks, parameters as they are applied, readiness,

@@ -16,6 +16,7 @@ from kit.strategy.order_placing import OrderPlacing
 from kit.strategy.params import Params as BaseParams
 from kit.strategy.strategy_health import StrategyHealth
 from kit.strategy.strategy_hooks import StrategyHooks
+from kit.types.drawn import Drawn
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ READINESS_WARNING_SECONDS: Final = 900.0
 """How often a strategy says that it waits for a market."""
 
 
-class StrategyBase(StrategyHooks, OrderPlacing):
+class StrategyBase(Drawn, StrategyHooks, OrderPlacing):
     """A strategy: a child of the clock that reads markets, places orders and hears what becomes of them.
 
     ``StrategyBase(market, trading_pair, name=…, **parameters)``: the market and pair that ``buy`` and ``sell`` use

@@ -24,6 +24,7 @@ from kit.errors import NotReady
 from kit.testnet.client import TestnetClient
 from kit.testnet.config import DEFAULT_DEPOSITS, TestnetConfig, amounts, wire_symbol
 from kit.testnet.rate_limits import Limits
+from kit.types.drawn import Drawn
 from kit.types.ports import Credentials
 
 log = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": root if not path else f"{root}{os.pathsep}{path}"}
 
 
-class Testnet(TestnetClient):
+class Testnet(Drawn, TestnetClient):
     """A test exchange on loopback, as a process of its own.
 
     Made by ``start``. It is an ``Endpoint``: ``url`` and ``credentials`` tell where it is and how to sign in. Its

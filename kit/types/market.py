@@ -7,6 +7,8 @@ from decimal import Decimal
 from enum import Enum
 from typing import TypeAlias
 
+from kit.types.drawn import Drawn
+
 
 class TradeType(Enum):
     """The side of an order, or of the taker of a trade."""
@@ -28,7 +30,7 @@ class PriceType(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class TradingRule:
+class TradingRule(Drawn):
     """What an exchange accepts for one trading pair.
 
     Amounts are in base, ``min_notional_size`` in quote, increments in the unit of what they step.

@@ -7,6 +7,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import TypeAlias
 
+from kit.types.drawn import Drawn
 from kit.types.market import TradeType
 
 
@@ -106,7 +107,7 @@ class CancelRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class LimitOrder:
+class LimitOrder(Drawn):
     """An immutable view of an open order of ours; ``quantity`` and ``filled_quantity`` in base."""
 
     client_order_id: str

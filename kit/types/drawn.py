@@ -1,0 +1,28 @@
+"""How objects show themselves in notebooks, without any layer below the top knowing notebooks.
+
+It stands among the types, as the lowest of what shows itself are types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+Bundle: TypeAlias = "dict[str, Any] | tuple[dict[str, Any], dict[str, Any]]"
+"""Pictures of an object by MIME type, and beside them, where given, metadata."""
+
+_drawers: list[Callable[[object], Bundle]] = []
+
+
+def draw_with(drawer: Callable[[object], Bundle]) -> None:
+    """Have every ``Drawn`` object drawn by ``drawer(object)`` from now on."""
+    _drawers[:] = [drawer]
+
+
+class Drawn:
+    """An object that shows itself in notebooks: by the drawer that the top of the package wires, else as text."""
+
+    __slots__ = ()
+
+    def _repr_mimebundle_(self, **_: object) -> Bundle:
+        return _drawers[0](self) if _drawers else {"text/plain": repr(self)}

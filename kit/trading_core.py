@@ -27,6 +27,7 @@ from kit.orders.frames import balances_frame, fills_frame, orders_frame
 from kit.orders.session_log import SessionLog, pnl_frame
 from kit.strategy.session_recorder import SessionRecording
 from kit.strategy.strategy_base import StrategyBase
+from kit.trading.red_button import RedButton
 from kit.trading.switch import LiveSwitch
 from kit.trading.switch_commands import SwitchCommands
 from kit.types.drawn import Drawn
@@ -149,6 +150,7 @@ class TradingCore(SwitchCommands, Drawn):
         self._marks: dict[tuple[str, str], Decimal] = {}
         self._lock = asyncio.Lock()
         self.switch = LiveSwitch(self, time_source)
+        self.red_button = RedButton(self, self._halt, time_source)
 
     # -- life ------------------------------------------------------------------------------------------------------
 

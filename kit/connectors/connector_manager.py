@@ -18,6 +18,7 @@ from kit.connectors.paper_exchange import PaperExchange
 from kit.connectors.paper_settings import PaperSettings
 from kit.core.affinity import LoopAffinity
 from kit.core.clock import SYSTEM_TIME, TimeSource
+from kit.core.naming import did_you_mean
 from kit.core.tasks import TaskSupervisor
 from kit.errors import InvalidInput, NotReady
 from kit.market.order_book import OrderBook
@@ -222,7 +223,10 @@ class ConnectorManager:
     def get_connector(self, name: str) -> Connector:
         """Return a connector by name; raises ``InvalidInput`` naming those there are."""
         if name not in self._connectors:
-            raise InvalidInput(f"no connector is named {name!r}; there are {', '.join(self._connectors) or 'none'}")
+            there = ", ".join(self._connectors) or "none; add one with: await core.add_connector(…)"
+            raise InvalidInput(
+                f"no connector is named {name!r}{did_you_mean(name, self._connectors)}; there are {there}"
+            )
         return self._connectors[name]
 
     async def add_trading_pairs(self, name: str, trading_pairs: Sequence[str]) -> None:

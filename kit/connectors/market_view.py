@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
 from kit.connectors.order_rules import floor_to
 from kit.connectors.pairs import normalize_pair
+from kit.core.naming import ByName, did_you_mean
 from kit.errors import InvalidInput, NotReady, UnknownPair
 from kit.market.books import Books
 from kit.market.order_book import OrderBook
@@ -25,7 +26,7 @@ def _exact(value: float) -> Decimal:
     return Decimal(repr(value)) if value == value else NAN  # noqa: PLR0124
 
 
-class MarketView:
+class MarketView(ByName):
     """Prices, volumes, rules and fees of the pairs of one venue.
 
     Prices are ``Decimal`` in quote, volumes in base unless the name says quote. Where a side of the book is empty or
@@ -58,7 +59,8 @@ class MarketView:
             return NotReady(f"{self._venue} has not loaded its trading rules yet; await its readiness first")
         base = normalize_pair(trading_pair).split("/")[0]
         similar = sorted(pair for pair in self._rules if pair.split("/")[0] == base)[:5]
-        hint = f"; with that base it lists {', '.join(similar)}" if similar else ""
+        guess = did_you_mean(normalize_pair(trading_pair), self._rules)
+        hint = f"; with that base it lists {', '.join(similar)}" if similar else guess
         return UnknownPair(f"{self._venue} lists no pair {trading_pair!r} among its {len(self._rules)}{hint}")
 
     def get_order_book(self, trading_pair: str) -> OrderBook:
@@ -67,10 +69,23 @@ class MarketView:
         book = books.get(trading_pair) or books.get(normalize_pair(trading_pair))
         if book is None:
             raise UnknownPair(
-                f"{self._venue} streams no book of {trading_pair!r}; it streams {', '.join(books) or 'none'}. "
-                f"Add it with add_trading_pair({trading_pair!r})"
+                f"{self._venue} streams no book of {trading_pair!r}{did_you_mean(trading_pair, books)}; it streams "
+                f"{', '.join(books) or 'none'}. Add it with add_trading_pair({trading_pair!r})"
             )
         return book
+
+    def __getitem__(self, trading_pair: str) -> OrderBook:
+        """Return the live book of a pair: ``market["BTC/USDT"]``; raises ``UnknownPair`` and ``InvalidInput``."""
+        return self.get_order_book(trading_pair)
+
+    def _names(self) -> Iterable[str]:
+        return tuple(self._books.order_books)
+
+    def __contains__(self, trading_pair: object) -> bool:
+        try:
+            return normalize_pair(trading_pair) in self._books.order_books  # type: ignore[arg-type]  # checked there
+        except InvalidInput:
+            return False
 
     def get_price(self, trading_pair: str, is_buy: bool) -> Decimal:
         """Return the price at which a taker buys (best ask) or sells (best bid)."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from kit.core.naming import ByName, did_you_mean
 from kit.errors import InvalidInput
 from kit.orders import frames
 from kit.orders.exact import EXACT, ZERO, share_of
@@ -45,7 +46,7 @@ def _is_reflected(hold: Hold, report: _Report) -> bool:
     return report.stream_arrival > hold.acknowledged_arrival
 
 
-class Balances(Drawn):
+class Balances(Drawn, ByName):
     """Keep totals and available amounts by asset, in units of the asset.
 
     ``available`` is what the exchange last reported as available, less the holds of our own orders that this report
@@ -72,6 +73,16 @@ class Balances(Drawn):
     def assets(self) -> tuple[str, ...]:
         """Return the assets that were reported or are held, sorted."""
         return tuple(sorted({*self._reports, *self._holds.assets}))
+
+    def _names(self) -> tuple[str, ...]:
+        return self.assets
+
+    def __getitem__(self, asset: str) -> Balance:
+        """Return total and available of an asset; raises ``InvalidInput`` for one that the account does not name."""
+        if asset not in self.assets:
+            there = ", ".join(self.assets) or "nothing yet"
+            raise InvalidInput(f"the account holds no {asset!r}{did_you_mean(asset, self.assets)}; it holds {there}")
+        return Balance(self.total(asset), self.available(asset))
 
     def total(self, asset: str) -> Decimal:
         """Return the reported total of an asset, zero if the account has none."""

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from kit.connectors import connector as connector_module
+from kit.connectors import account_side
 from kit.connectors.client_order_ids import ClientOrderIds
 from kit.errors import (
     AuthenticationFailed,
@@ -327,7 +327,7 @@ async def test_sweep_says_what_is_left_when_the_exchange_refuses_to_answer(conne
 
 
 async def test_sweep_does_not_wait_for_an_answer_that_does_not_come(connector, venue, monkeypatch):
-    monkeypatch.setattr(connector_module, "LAST_QUESTION", 0.05)
+    monkeypatch.setattr(account_side, "LAST_QUESTION", 0.05)
     order_id = connector.buy(PAIR, D("1"), OrderType.LIMIT, D("99"))
     await settle()
     venue.auto = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from kit.strategy.params import ParamField, Params, raise_unknown, show, unknown_name
@@ -21,6 +22,8 @@ class LiveParams(Drawn):
       already, and queues it; ``InvalidInput`` leaves everything as it was. ``params.half_spread = "0.002"`` is an
       update of one;
     * ``params.pending`` shows what is queued: value by name;
+    * ``params.save("calm")`` keeps what holds from the next tick on as a preset; ``params.load("calm")`` is an update
+      to one;
     * ``params.fields`` describes every parameter (bounds, unit, documentation), ``params.model`` is the applied value.
 
     While the strategy does not run there is no next tick to wait for: an update applies at once. Safe to use from
@@ -76,6 +79,28 @@ class LiveParams(Drawn):
                 self._set(_queued=None if target == self._model else target)
             else:
                 self._set(_model=target)
+
+    def save(self, name_or_path: str | Path) -> Path:
+        """Keep the parameters, with what is queued, as a preset: a TOML file by name, or at a path; return the file.
+
+        A preset of that name is replaced, its comments stay. Raises ``InvalidInput``.
+        """
+        from kit.strategy.presets import save_preset
+
+        return save_preset(latest(self), name_or_path)
+
+    def load(self, name_or_path: str | Path) -> dict[str, Any]:
+        """Change to a preset, as ``update`` does: validated as one set, applied on the next tick.
+
+        Parameters that the preset does not name stay as they are. Return what changes: new value by name. Raises
+        ``InvalidInput`` that names what is wrong, also parameters that there are not any more; then nothing is changed.
+        """
+        from kit.strategy.presets import load_preset
+
+        before = latest(self)
+        self.update(load_preset(type(before), name_or_path))
+        values = before.values()
+        return {name: value for name, value in latest(self).values().items() if value != values[name]}
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # also what IPython and copy probe for, possibly before __init__ ran

@@ -32,7 +32,9 @@ Number = Decimal | int | str | float
 REQUIRED: Final = ...
 """The default of a parameter that must be given."""
 
-RESERVED: Final = frozenset({"fields", "model", "pending", "update", "describe", "values", "evolve"})
+RESERVED: Final = frozenset(
+    {"fields", "model", "pending", "update", "save", "load", "preset", "describe", "values", "evolve"}
+)
 """Names that ``strategy.params`` itself uses; no parameter may carry one."""
 
 _BOUNDS: Final = ("gt", "ge", "lt", "le", "step")
@@ -202,7 +204,9 @@ class Params(Drawn, BaseModel):
         super().__pydantic_init_subclass__(**kwargs)
         taken = sorted(RESERVED.intersection(cls.model_fields))
         if taken:
-            raise InvalidInput(f"{_title(cls)}: a parameter cannot be named {', '.join(taken)}; choose another name")
+            raise InvalidInput(
+                f"{owner_name(cls)}: a parameter cannot be named {', '.join(taken)}; choose another name"
+            )
         cls._fields = {name: ParamField.of(name, info) for name, info in cls.model_fields.items()}
         _check_defaults(cls)
 
@@ -230,7 +234,7 @@ class Params(Drawn, BaseModel):
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise InvalidInput(
-            f"{_title(type(self))} values are immutable; change a strategy's parameters with "
+            f"{owner_name(type(self))} values are immutable; change a strategy's parameters with "
             f"strategy.params.update({name}={value!r})"
         )
 
@@ -263,7 +267,7 @@ def _check_defaults(cls: type[Params]) -> None:
     except ValidationError as error:
         wrong = [entry for entry in error.errors(include_url=False) if entry["type"] != "missing"]
         if wrong:
-            raise InvalidInput(f"{_title(cls)}: in the defaults, {_sentence(cls, wrong[0])}") from None
+            raise InvalidInput(f"{owner_name(cls)}: in the defaults, {_sentence(cls, wrong[0])}") from None
 
 
 def _numbers(value: Any) -> Iterable[Decimal]:
@@ -288,7 +292,7 @@ def show(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def _title(cls: type[Params]) -> str:
+def owner_name(cls: type[Params]) -> str:
     """Return the name of the strategy that the parameters belong to, where their class's name tells it."""
     name = cls.__qualname__.rsplit("<locals>.", 1)[-1]
     return name.removesuffix("Params").rstrip(".") or name
@@ -296,7 +300,7 @@ def _title(cls: type[Params]) -> str:
 
 def _explain(cls: type[Params], error: ValidationError) -> str:
     lines = [_sentence(cls, entry) for entry in error.errors(include_url=False)]
-    return f"{_title(cls)}: " + "\n".join(lines)
+    return f"{owner_name(cls)}: " + "\n".join(lines)
 
 
 def _sentence(cls: type[Params], entry: Any) -> str:
@@ -326,4 +330,4 @@ def unknown_name(name: str, cls: type[Params], others: Iterable[str] = ()) -> st
 
 def raise_unknown(name: str, cls: type[Params]) -> NoReturn:
     """Raise ``InvalidInput`` for a name that is no parameter."""
-    raise InvalidInput(f"{_title(cls)}: {unknown_name(name, cls)}")
+    raise InvalidInput(f"{owner_name(cls)}: {unknown_name(name, cls)}")

@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING, Any, Final
 
-from kit.types.drawn import Bundle, draw_with
+from kit.types.drawn import Bundle, draw_with, plot_with
 
 if TYPE_CHECKING:
     from kit.backtest.parity import parity as parity
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from kit.strategy.params import Params as Params
     from kit.strategy.params import param as param
     from kit.strategy.polled_price import UrlPrice as UrlPrice
+    from kit.strategy.presets import presets as presets
     from kit.strategy.price_source import PriceSource as PriceSource
     from kit.strategy.price_sources import MarketPrice as MarketPrice
     from kit.strategy.proposal import PriceSize as PriceSize
@@ -95,6 +96,7 @@ _HOMES: Final = {
     "open_session": "kit.storage.session_files",
     "param": "kit.strategy.params",
     "parity": "kit.backtest.parity",
+    "presets": "kit.strategy.presets",
     "sweep": "kit.backtest.sweep",
     "sweep_async": "kit.backtest.sweep",
     "to_hftbacktest": "kit.storage.exporters",
@@ -139,6 +141,7 @@ __all__ = [
     "open_session",
     "param",
     "parity",
+    "presets",
     "sweep",
     "sweep_async",
     "to_hftbacktest",
@@ -165,7 +168,12 @@ def _draw(thing: object) -> Bundle:
     return draw(thing)
 
 
+def _plot(kind: str, thing: object, **options: Any) -> Any:
+    return getattr(importlib.import_module("kit.notebook.plots"), kind)(thing, **options)
+
+
 draw_with(_draw)
+plot_with(_plot)
 
 
 def __dir__() -> list[str]:

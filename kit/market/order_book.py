@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
 from kit.errors import InvalidInput
 from kit.market.book_errors import BadMessage, BookCrossed, BookError, SequenceGap
 from kit.market.book_queries import OrderBookQueryResult
 from kit.market.book_side import BookSide, best_of
 from kit.market.book_view import BookView
 from kit.market.trade_feed import TradeFeed
-from kit.types.drawn import Drawn
+from kit.types.drawn import Drawn, plot
 from kit.types.market import OrderBookDiff, OrderBookSnapshot
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from kit.types.orders import LimitOrder
 
 __all__ = ["BadMessage", "BookCrossed", "BookError", "OrderBook", "OrderBookQueryResult", "SequenceGap"]
 
@@ -123,6 +131,15 @@ class OrderBook(Drawn, BookView, TradeFeed):
             self._version += 1
         self.update_id = diff.update_id or self.update_id
         self.timestamp = diff.timestamp or self.timestamp
+
+    def plot(self, *, orders: Iterable[LimitOrder] = (), levels: int = 200, template: Any = None) -> go.Figure:
+        """Draw cumulative depth by price, with plotly; ``orders`` are own ones to mark (``market.limit_orders``).
+
+        ``levels`` a side are drawn. ``template`` is plotly's; by default the figure can be read on light and on dark
+        ground. Raises ``NotReady`` while the book is empty and ``InvalidInput`` for ``levels`` below 1.
+        """
+        figure: go.Figure = plot("plot_depth", self, orders=orders, levels=levels, template=template)
+        return figure
 
     def __repr__(self) -> str:
         (bids, asks), sides = self.depth(1), f"{len(self._bids)}+{len(self._asks)} levels"

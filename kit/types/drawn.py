@@ -8,15 +8,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from kit.errors import NotSupported
+
 Bundle: TypeAlias = "dict[str, Any] | tuple[dict[str, Any], dict[str, Any]]"
 """Pictures of an object by MIME type, and beside them, where given, metadata."""
 
 _drawers: list[Callable[[object], Bundle]] = []
+_plotters: list[Callable[..., Any]] = []
 
 
 def draw_with(drawer: Callable[[object], Bundle]) -> None:
     """Have every ``Drawn`` object drawn by ``drawer(object)`` from now on."""
     _drawers[:] = [drawer]
+
+
+def plot_with(plotter: Callable[..., Any]) -> None:
+    """Have figures made by ``plotter(kind, object, **options)`` from now on."""
+    _plotters[:] = [plotter]
+
+
+def plot(kind: str, thing: object, **options: Any) -> Any:
+    """Return a figure of an object; raises ``NotSupported`` where nothing that draws is wired."""
+    if not _plotters:
+        raise NotSupported(f"{kind} draws with kit.notebook, which is not loaded: import kit first")
+    return _plotters[0](kind, thing, **options)
 
 
 class Drawn:

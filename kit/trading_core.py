@@ -17,7 +17,8 @@ from kit.connectors.connector import Connector, Mode
 from kit.connectors.connector_manager import ConnectorConfig, ConnectorManager, configure
 from kit.connectors.live_recordings import LiveRecordings
 from kit.core.affinity import LoopAffinity
-from kit.core.clock import SYSTEM_TIME, Clock, ClockMode, TimeSource
+from kit.core.clock import SYSTEM_TIME, Clock, ClockChild, ClockMode, TimeSource
+from kit.core.error_list import ErrorList
 from kit.core.tasks import TaskSupervisor
 from kit.core.time_iterator import TimeIterator
 from kit.errors import AuthenticationFailed, InvalidInput, NotReady, StrategyError
@@ -27,6 +28,9 @@ from kit.orders.frames import balances_frame, fills_frame, orders_frame
 from kit.orders.session_log import SessionLog, pnl_frame
 from kit.strategy.session_recorder import SessionRecording
 from kit.strategy.strategy_base import StrategyBase
+from kit.trading.instance import CoreInstance
+from kit.trading.log_book import LogBook
+from kit.trading.log_feed import CoreLog
 from kit.trading.red_button import RedButton
 from kit.trading.switch import LiveSwitch
 from kit.trading.switch_commands import SwitchCommands
@@ -127,7 +131,13 @@ class TradingCore(SwitchCommands, Drawn):
         )
         self.drivers: tuple[TimeIterator, ...] = ()
         self.supervisor = TaskSupervisor(name)
-        self.affinity = LoopAffinity(None)
+        self.log = LogBook(time_source.time)
+        self.errors = ErrorList(time_source.time)
+        self._core_log = CoreLog(self.log, self.errors)
+        if self.clock.mode is ClockMode.REALTIME:
+            self._core_log.listen()
+            self.clock.on_child_error = self._child_failed
+        self.affinity = LoopAffinity(None, errors=self.errors)
         rng = None if seed is None else random.Random(seed)
         self.connector_manager = ConnectorManager(name, time_source=time_source, rng=rng)
         self.connector_manager.before_removal = self._let_go
@@ -152,6 +162,10 @@ class TradingCore(SwitchCommands, Drawn):
         self.switch = LiveSwitch(self, time_source)
         self.red_button = RedButton(self, self._halt, time_source)
 
+        self._instance = CoreInstance(self, time_source)
+
+    def _child_failed(self, child: ClockChild, error: Exception, _: float) -> None:
+        self.errors.note(child.name, error)
     # -- life ------------------------------------------------------------------------------------------------------
 
     @property
@@ -175,7 +189,7 @@ class TradingCore(SwitchCommands, Drawn):
         loop = self.affinity.loop
         if loop is None or not loop.is_running():
             self._settle_on(asyncio.get_running_loop())
-        return await self.affinity.run(coroutine)
+        return await self._core_log.run(self.affinity.run(coroutine))
 
     def _settle_on(self, loop: asyncio.AbstractEventLoop) -> None:
         self.guarding.abandon()
@@ -185,7 +199,7 @@ class TradingCore(SwitchCommands, Drawn):
         self._lock = asyncio.Lock()
         self.supervisor = TaskSupervisor(self.name)
         self._sync_clock()
-        self.affinity = LoopAffinity(loop)
+        self.affinity = LoopAffinity(loop, errors=self.errors)
         self.connector_manager.bind(self.supervisor, self.affinity)
 
     async def add_connector(

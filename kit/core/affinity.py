@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import logging
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from kit.core.error_list import ERRORS, ErrorList
 from kit.errors import AmbiguousOutcome, NotReady
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -21,10 +19,12 @@ class LoopAffinity:
 
     Widget callbacks of a notebook come on the main thread or on a subshell's thread, which has a running loop of its
     own, and that changes from click to click: so the loop is handed in once and never asked for in a callback.
+    ``errors`` are the core's: what fails without anybody to hear of it goes there.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop | None, *, errors: ErrorList = ERRORS) -> None:
         self._loop = loop
+        self.errors = errors
         self._thread: int | None = threading.get_ident() if loop is not None and _running_loop() is loop else None
 
     @property
@@ -45,12 +45,18 @@ class LoopAffinity:
     def call(self, fn: Callable[..., object], *args: Any) -> None:
         """Call ``fn(*args)`` now when here, else soon on the loop, without waiting.
 
-        Off the loop an exception of ``fn`` is logged. Raises ``NotReady`` when the loop runs no more.
+        Off the loop an exception of ``fn`` is noted in ``errors``. Raises ``NotReady`` when the loop runs no more.
         """
         if self.here:
             fn(*args)
         else:
-            self._schedule(_logged, fn, args)
+            self._schedule(self._logged, fn, args)
+
+    def _logged(self, fn: Callable[..., object], args: tuple[Any, ...]) -> None:
+        try:
+            fn(*args)
+        except Exception as error:  # noqa: BLE001  # nobody waits for the answer: the list is where it shows
+            self.errors.add(f"{getattr(fn, '__qualname__', repr(fn))} on the core's loop", error)
 
     async def run(self, coro: Coroutine[Any, Any, T]) -> T:
         """Await ``coro`` on the core's loop, from any loop; cancelling this cancels it there.
@@ -106,13 +112,6 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-def _logged(fn: Callable[..., object], args: tuple[Any, ...]) -> None:
-    try:
-        fn(*args)
-    except Exception:  # nobody waits for the answer: the log is where it shows
-        logger.exception("call of %r on the core's loop failed", fn)
 
 
 def _fulfil(result: concurrent.futures.Future[Any], fn: Callable[..., object], args: tuple[Any, ...]) -> None:

@@ -128,7 +128,8 @@ class PubSub:
 
     def _report(self, tag: MarketEvent, listener: Listener, error: Exception) -> None:
         self._error_count += 1
-        logger.error("listener %r failed on %s", listener, tag.name, exc_info=error)
+        where = f"{getattr(listener, '__qualname__', repr(listener))} on {tag.name}"
+        logger.error("listener %s failed", where, exc_info=error, extra={"where": where})
         if self.on_error is None:
             return
         try:

@@ -144,7 +144,8 @@ class TaskSupervisor:
             return
         error = task.exception()
         if error is not None:
-            logger.error("task %s/%s failed", self.path, name, exc_info=error)
+            where = f"task {self.path}/{name}"
+            logger.error("%s failed", where, exc_info=error, extra={"where": where})
             self._record(name, error)
 
     def _record(self, name: str, error: BaseException) -> None:

@@ -16,8 +16,8 @@ from typing import Any, Final, Protocol
 
 from kit.core.affinity import LoopAffinity
 from kit.core.clock import SYSTEM_TIME, TimeSource
+from kit.core.error_list import ErrorList
 from kit.errors import KitError, NotReady
-from kit.notebook.error_list import ERRORS, ErrorList
 from kit.notebook.refresh import Refresher, refresher_of
 
 LEASE: Final = 35.0
@@ -90,11 +90,9 @@ class Panel:
         *,
         refresher: Refresher | None = None,
         time_source: TimeSource = SYSTEM_TIME,
-        errors: ErrorList = ERRORS,
         on_views: Callable[[], None] = lambda: None,
     ) -> None:
         self.model = model
-        self.errors = errors
         self.frames = 0
         self._send = send
         self._time_source = time_source
@@ -110,6 +108,11 @@ class Panel:
     def name(self) -> str:
         """Return the model's name."""
         return self.model.name
+
+    @property
+    def errors(self) -> ErrorList:
+        """Return where errors show: in the list of the model's core, in the kernel's where it has none."""
+        return self.model.affinity.errors
 
     @property
     def views(self) -> int:

@@ -13,9 +13,9 @@ from typing import Final, Protocol
 
 from kit.core.affinity import LoopAffinity
 from kit.core.clock import SYSTEM_TIME, TimeSource
+from kit.core.error_list import ErrorList
 from kit.core.time_source import Timer
 from kit.errors import InvalidInput, NotReady
-from kit.notebook.error_list import ERRORS, ErrorList
 
 INTERVAL: Final = 0.25
 """Seconds between two beats."""
@@ -30,6 +30,11 @@ class Refreshed(Protocol):
     @property
     def name(self) -> str:
         """Return what errors are listed under."""
+        ...
+
+    @property
+    def errors(self) -> ErrorList:
+        """Return where its errors are listed."""
         ...
 
     @property
@@ -56,7 +61,7 @@ class Refresher:
     """Call ``refresh`` of every panel in the beat, on one loop, each ``interval`` seconds (default 0.25).
 
     ``wake(panel)`` takes a panel into the beat, from any thread; it is brought up to date at once, and drops out as
-    soon as it is not ``wanted``. An error of one panel is noted in ``errors`` and does not keep the others from theirs.
+    soon as it is not ``wanted``. An error of one panel is noted in its ``errors``; the others get theirs all the same.
     Raises ``InvalidInput`` for an interval that is not positive.
     """
 
@@ -66,12 +71,10 @@ class Refresher:
         *,
         interval: float = INTERVAL,
         time_source: TimeSource = SYSTEM_TIME,
-        errors: ErrorList = ERRORS,
     ) -> None:
         if not interval > 0:
             raise InvalidInput(f"interval is {interval}; give seconds above 0, such as 0.25")
         self.interval = interval
-        self.errors = errors
         self.stats = RefreshStats()
         self.affinity = affinity
         self._time_source = time_source
@@ -136,7 +139,7 @@ class Refresher:
         except Exception as error:  # noqa: BLE001  # one panel's failure must not stop the others
             stats = self.stats
             self.stats = RefreshStats(stats.beats, stats.errors + 1, stats.seconds, stats.slowest)
-            self.errors.add(panel.name, error)
+            panel.errors.add(panel.name, error)
             return
         self._panels.pop(id(panel), None)
 

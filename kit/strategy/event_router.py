@@ -95,7 +95,11 @@ class EventRouter:
             elif self._placing:
                 self._early.append((route, event))
 
+        listen.__qualname__ = self._called(route)
         return listen
+
+    def _called(self, route: _Route) -> str:
+        return f"{type(self._hooks).__qualname__}.{route.hook}"
 
     def place(
         self,
@@ -129,7 +133,8 @@ class EventRouter:
                 self._deliver(route, order, event)
             except Exception:
                 # The same boundary that the pubsub draws round its listeners: a hook must not break the placing.
-                logger.exception("%s of order %s threw", route.hook, order.client_order_id)
+                where = {"where": self._called(route)}
+                logger.exception("%s of order %s threw", route.hook, order.client_order_id, extra=where)
 
     def _deliver(self, route: _Route, order: OwnOrder, event: Any) -> None:
         if route.end is not None:

@@ -169,7 +169,7 @@ def test_panels(lab, page, kernel, screenshot):
         assert panel.evaluate("element => element.scrollWidth <= element.clientWidth")
 
     # Nothing is hidden in the error list, and the timer ends with the core.
-    stopped = kernel("print((await core.stop()).clean, [str(error) for error in panels.errors.items])")
+    stopped = kernel("print((await core.stop()).clean, [str(error) for error in core.errors.items])")
     assert stopped.split() == ["True", "[]"]
     expect(depth.locator(".badge")).to_have_text("stopped")
     expect(orders.locator(".badge")).to_have_text("stopped")

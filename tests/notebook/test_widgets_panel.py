@@ -6,9 +6,9 @@ import threading
 import pytest
 
 from kit.core.affinity import LoopAffinity
+from kit.core.error_list import ErrorList
 from kit.core.manual_time import ManualTime
 from kit.errors import InvalidInput, OrderNotFound
-from kit.notebook.error_list import ErrorList
 from kit.notebook.panel import LEASE, Frame, Panel
 from kit.notebook.refresh import Refresher, refresher_of
 
@@ -53,8 +53,8 @@ class Stage:
     def __init__(self):
         self.time = ManualTime()
         self.errors = ErrorList()
-        self.affinity = LoopAffinity(asyncio.get_running_loop())
-        self.refresher = Refresher(self.affinity, time_source=self.time, errors=self.errors)
+        self.affinity = LoopAffinity(asyncio.get_running_loop(), errors=self.errors)
+        self.refresher = Refresher(self.affinity, time_source=self.time)
 
     def panel(self, name="counter"):
         messages = []
@@ -63,7 +63,6 @@ class Stage:
             lambda content, buffers: messages.append(content),
             refresher=self.refresher,
             time_source=self.time,
-            errors=self.errors,
         )
         return panel, panel.model, messages
 
@@ -253,13 +252,3 @@ async def test_one_timer_a_loop_and_none_of_closed_loops():
 async def test_an_interval_is_positive(interval):
     with pytest.raises(InvalidInput, match="interval is"):
         Refresher(LoopAffinity(None), interval=interval)
-
-
-def test_the_error_list_is_bounded():
-    errors = ErrorList()
-    for number in range(80):
-        errors.add("x", ValueError(str(number)))
-    assert len(errors) == 50
-    assert str(errors.items[-1].error) == "79"
-    errors.clear()
-    assert errors.items == ()

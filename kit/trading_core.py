@@ -28,7 +28,6 @@ from kit.orders.frames import balances_frame, fills_frame, orders_frame
 from kit.orders.session_log import SessionLog, pnl_frame
 from kit.strategy.session_recorder import SessionRecording
 from kit.strategy.strategy_base import StrategyBase
-from kit.trading.instance import CoreInstance
 from kit.trading.log_book import LogBook
 from kit.trading.log_feed import CoreLog
 from kit.trading.red_button import RedButton
@@ -162,7 +161,6 @@ class TradingCore(SwitchCommands, Drawn):
         self.switch = LiveSwitch(self, time_source)
         self.red_button = RedButton(self, self._halt, time_source)
 
-        self._instance = CoreInstance(self, time_source)
 
     def _child_failed(self, child: ClockChild, error: Exception, _: float) -> None:
         self.errors.note(child.name, error)

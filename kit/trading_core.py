@@ -28,11 +28,13 @@ from kit.orders.frames import balances_frame, fills_frame, orders_frame
 from kit.orders.session_log import SessionLog, pnl_frame
 from kit.strategy.session_recorder import SessionRecording
 from kit.strategy.strategy_base import StrategyBase
+from kit.trading.instance import CoreInstance
 from kit.trading.log_book import LogBook
 from kit.trading.log_feed import CoreLog
 from kit.trading.red_button import RedButton
 from kit.trading.switch import LiveSwitch
 from kit.trading.switch_commands import SwitchCommands
+from kit.trading.watching import ReadOnly
 from kit.types.drawn import Drawn
 from kit.types.ports import Credentials, Endpoint
 
@@ -160,6 +162,7 @@ class TradingCore(SwitchCommands, Drawn):
         self._lock = asyncio.Lock()
         self.switch = LiveSwitch(self, time_source)
         self.red_button = RedButton(self, self._halt, time_source)
+        self._instance = CoreInstance(self, time_source)
 
 
     def _child_failed(self, child: ClockChild, error: Exception, _: float) -> None:
@@ -177,6 +180,16 @@ class TradingCore(SwitchCommands, Drawn):
         if self.clock.mode is ClockMode.BACKTEST:
             return self.clock.running
         return self._clock_task is not None and not self._clock_task.done()
+
+    @property
+    def read_only(self) -> ReadOnly | None:
+        """Return who runs this core where another process of the user does, else ``None``.
+
+        One process at a time runs the core of a name. In any other its connectors are views, mode "data", that show
+        the running core's orders and balances, and no strategy acts. Once that one has stopped or ended, running the
+        cell with ``add_connector`` again takes over.
+        """
+        return self._instance.read_only
 
     @property
     def changing(self) -> asyncio.Lock:
@@ -243,13 +256,27 @@ class TradingCore(SwitchCommands, Drawn):
         )
 
     async def _add_connector(self, exchange_id: str, trading_pairs: Sequence[str], **options: Any) -> Connector:
-        config = configure(exchange_id, options["mode"], options["endpoint"], options["credentials"], options["paper"])
+        asked = configure(exchange_id, options["mode"], options["endpoint"], options["credentials"], options["paper"])
         async with self._lock:
+            options, config = await self._admit(exchange_id, options, asked)
             with self.guarding.connecting(config):
                 connector = await self._connect(exchange_id, trading_pairs, **options)
                 await self._cover(connector, config)
             self._open_log(connector)
             return connector
+
+    async def _admit(
+        self, exchange_id: str, options: dict[str, Any], asked: ConnectorConfig
+    ) -> tuple[dict[str, Any], ConnectorConfig]:
+        """Return what to connect: what was asked for, or only its data where another process runs this core."""
+        watched = self.read_only is not None
+        admitted = await self._instance.admit(options, options["name"] or exchange_id)
+        if watched and self.read_only is None:
+            self._swap_strategy(None)  # its market was a view
+        if admitted == options:
+            return options, asked
+        names = ("mode", "endpoint", "credentials", "paper")
+        return admitted, configure(exchange_id, *(admitted[name] for name in names))
 
     async def _connect(self, exchange_id: str, trading_pairs: Sequence[str], **options: Any) -> Connector:
         if self._tables:
@@ -284,7 +311,7 @@ class TradingCore(SwitchCommands, Drawn):
 
     def _sync_clock(self) -> None:
         """Tick what there is: the connectors, then the strategy, so that it sees what they learnt in the same tick."""
-        strategies = () if self._strategy is None else (self._strategy,)
+        strategies = () if self._strategy is None or self.read_only is not None else (self._strategy,)
         wanted: list[Any] = [*self.drivers, *self.connectors.values(), *strategies]
         for child in self.clock.children:
             if child not in wanted:
@@ -401,6 +428,7 @@ class TradingCore(SwitchCommands, Drawn):
             self.supervisor = TaskSupervisor(self.name)
             self.connector_manager.bind(self.supervisor, self.affinity)
             self.switch.stopped()
+            self._instance.release()
             report = StopReport({name: left for name, left in zip(names, lefts, strict=True) if left}, tasks_left)
             if not report.clean:
                 logger.error("core %s stopped with remains: %s", self.name, report)

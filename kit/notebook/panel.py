@@ -140,6 +140,12 @@ class Panel:
         content = {"kind": "frame", "seq": self._seq, "full": frame.full, **frame.content}
         self._send(content, list(frame.buffers))
 
+    def rouse(self) -> None:
+        """Go back into the timer's beat where there may be news again; on the core's loop."""
+        refresher = self._refresher()
+        if refresher is not None and self.wanted and self not in refresher.panels:
+            refresher.wake(self)
+
     def receive(self, message: Mapping[str, Any]) -> None:
         """Take in a message of a page, whatever thread brings it."""
         try:

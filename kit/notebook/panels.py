@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kit.connectors.connector import Connector
+    from kit.notebook.cockpit_widget import CockpitWidget, HealthWidget, RedWidget, SwitchWidget
     from kit.notebook.widgets import ControlsWidget, DepthWidget, LadderWidget, OrdersWidget
     from kit.strategy.strategy_base import StrategyBase
     from kit.trading_core import TradingCore
@@ -54,3 +56,50 @@ def controls(strategy: StrategyBase, only: Iterable[str] | None = None) -> Contr
     from kit.notebook.widgets import ControlsWidget
 
     return ControlsWidget(ControlsModel(strategy, only))
+
+
+def cockpit(core: TradingCore) -> CockpitWidget:
+    """Show all of a core in one view: live switch, start and stop, red button, depth, orders, parameters, health.
+
+    It follows the core: markets that are added, another strategy. Shown twice it is one cockpit with two views.
+    """
+    from kit.notebook.cockpit_model import CockpitModel
+    from kit.notebook.cockpit_widget import CockpitWidget
+
+    known = _cockpits.get(core)
+    widget = known() if known is not None else None
+    if widget is None:
+        widget = CockpitWidget(CockpitModel(core))
+        _cockpits[core] = weakref.ref(widget)
+    return widget
+
+
+_cockpits: weakref.WeakKeyDictionary[TradingCore, weakref.ref[CockpitWidget]] = weakref.WeakKeyDictionary()
+"""Weak on both sides, as a panel knows its core: open panels are kept by ipywidgets."""
+
+
+def health(core: TradingCore) -> HealthWidget:
+    """Show how a core is, part by part: a figure and a verdict, good, look, bad, or off."""
+    from kit.notebook.cockpit_widget import HealthWidget
+    from kit.notebook.health_model import HealthModel
+
+    return HealthWidget(HealthModel(core))
+
+
+def switch(core: TradingCore) -> SwitchWidget:
+    """Show the live switch of a core: off, paper, armed, live, with the pre-flight checks and the confirmation."""
+    from kit.notebook.cockpit_widget import SwitchWidget
+    from kit.notebook.switch_model import SwitchModel
+
+    return SwitchWidget(SwitchModel(core))
+
+
+def red_button(core: TradingCore) -> RedWidget:
+    """Show the red button of a core; one click cancels all, also while a cell blocks the kernel where that works.
+
+    ``kit.notebook.red_path()`` tells whether it does here.
+    """
+    from kit.notebook.cockpit_widget import RedWidget
+    from kit.notebook.red_model import RedModel
+
+    return RedWidget(RedModel(core))

@@ -12,6 +12,7 @@ from typing import Any, Final
 import anywidget
 
 from kit.notebook.panel import Panel, PanelModel
+from kit.notebook.subshell import EVIDENCE, route
 
 STATIC: Final = Path(__file__).parent / "static"
 
@@ -34,7 +35,7 @@ class LiveWidget(anywidget.AnyWidget):
     """
 
     def __init__(self, model: PanelModel) -> None:
-        self.panel = Panel(model, self._send_frame, on_views=self._note_views)
+        self.panel = self._panel_of(model)
         super().__init__()
         self.on_msg(self._on_page_message)
         self._note_views()
@@ -44,10 +45,22 @@ class LiveWidget(anywidget.AnyWidget):
         """Return what the panel shows."""
         return self.panel.model
 
+    def _panel_of(self, model: PanelModel) -> Panel:
+        return Panel(model, self._send_frame, on_views=self._note_views)
+
+    def open(self) -> None:
+        """Open the line to the pages; their messages come while a cell runs, too, where the kernel can do that."""
+        super().open()
+        route(self.comm)
+
     def _send_frame(self, content: dict[str, Any], buffers: list[bytes]) -> None:
         self.send(content, buffers)
 
     def _on_page_message(self, _widget: object, content: Mapping[str, Any], _buffers: object) -> None:
+        EVIDENCE.note()
+        self._receive(content)
+
+    def _receive(self, content: Mapping[str, Any]) -> None:
         self.panel.receive(content)
 
     def _note_views(self) -> None:

@@ -182,7 +182,8 @@ class RedButton:
             self._note(press.number, RedWay("core", "failed", str(error)))
             return
         took = self._time_source.time() - press.time
-        self._note(press.number, RedWay("core", "done", f"core off; {word or 'nothing was open'}"), took)
+        text = f"core off; {word or 'nothing was open'}, after {took:.2f} s"
+        self._note(press.number, RedWay("core", "done", text), took)
 
     # -- the record ------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@
 const SIGN_OF_LIFE = 10000; // ms
 const ANSWER_LIMIT = 8000; // ms
 
-function connect(model, el, { merge = (_state, frame) => frame, paint, retheme = () => {} }) {
+function connect(model, el, { merge = (_state, frame) => frame, paint, retheme = () => {}, news = () => {} }) {
   const id = crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2);
   const waiting = new Map();
   let onScreen = false, seq = 0, state = null, due = 0, number = 0, asked = false;
@@ -24,6 +24,7 @@ function connect(model, el, { merge = (_state, frame) => frame, paint, retheme =
       waiting.get(message.number)?.(message);
       waiting.delete(message.number);
     }
+    if (message.kind === "news") news(message); // beside the frames: a cell may block what makes those
     if (message.kind !== "frame") return;
     if (!message.full && (state === null || message.seq !== seq + 1)) {
       if (!asked && seen()) tell(true);

@@ -1,0 +1,197 @@
+"""What the health panel judges: each part of a core in one line, with a plain verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from kit.core.network_iterator import NetworkStatus
+from kit.notebook.subshell import RedPath
+
+if TYPE_CHECKING:
+    from kit.connectors.connector import Connector
+    from kit.core.ticks import ClockStats
+    from kit.guard.guard import Guard
+    from kit.market.tracked_book import BookStatus
+    from kit.strategy.strategy_base import StrategyBase
+
+Verdict = Literal["good", "look", "bad", "off"]
+
+LATE: Final = (0.05, 0.25)
+"""Lateness of ticks (p99, seconds) from which on to look, and from which on it is bad."""
+
+STALL: Final = (0.25, 1.0)
+"""Seconds that the loop stood still, within a minute: look, bad."""
+
+USED: Final = (0.7, 0.9)
+"""Share of a rate limit that is used: look, bad."""
+
+SILENT: Final = 5.0
+"""Seconds without news of a book from which on to look; whether it is stale the connector tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line: what is judged, the verdict, the figure, and more words for who wants to know."""
+
+    name: str
+    verdict: Verdict
+    value: str
+    detail: str = ""
+
+    def cells(self) -> list[str]:
+        """Return the line as texts."""
+        return [self.name, self.verdict, self.value, self.detail]
+
+
+def seconds(value: float) -> str:
+    """Return a duration as people read it: ms below a second, one decimal below a minute, then minutes or hours."""
+    if not math.isfinite(value):
+        return "—"
+    if value < 0.9995:
+        return f"{value * 1000:.{1 if value < 0.00995 else 0}f} ms"
+    if value < 60:
+        return f"{value:.1f} s"
+    return f"{value / 60:.0f} min" if value < 5400 else f"{value / 3600:.1f} h"
+
+
+def graded(value: float, limits: tuple[float, float]) -> Verdict:
+    """Return good below the first limit, look below the second, else bad."""
+    return "good" if value < limits[0] else "look" if value < limits[1] else "bad"
+
+
+def tick_row(stats: ClockStats, running: bool, tick_size: float) -> Row:
+    """Judge the lateness of ticks."""
+    if not running:
+        return Row("ticks", "off", "stopped", "the clock does not run: core.start()")
+    skipped = f"{stats.ticks_skipped:,} skipped, " if stats.ticks_skipped else ""
+    late = f"{stats.ticks_late:,} late, {seconds(stats.max_lateness)} at most"
+    detail = f"{stats.ticks:,} ticks of {tick_size:g} s; {skipped}{late}"
+    value = f"p99 {seconds(stats.p99_lateness)}, last {seconds(stats.last_lateness)}"
+    return Row("ticks", graded(max(stats.p99_lateness, stats.last_lateness / 2), LATE), value, detail)
+
+
+def loop_row(worst: float, max_lag: float, guard: Guard | None) -> Row:
+    """Judge how long the loop stood still within the last minute."""
+    limit = "" if guard is None else f"; the guard acts after {seconds(guard.stall_limit)}"
+    value = f"{seconds(worst)} at most" if worst >= LATE[0] else "no stall"
+    return Row("loop", graded(worst, STALL), value, f"in the last minute; ever {seconds(max_lag)}{limit}")
+
+
+def connector_rows(name: str, connector: Connector) -> Iterator[Row]:
+    """Judge connection, private stream, feeds and rate limits of a connector."""
+    port = connector.status["port"]
+    counters: Mapping[str, Any] = port if isinstance(port, Mapping) else {}
+    yield _network_row(name, connector, counters)
+    if connector.mode != "data":
+        yield _account_row(name, connector)
+    for pair in connector.trading_pairs:
+        yield feed_row(pair, connector.order_book_tracker.status(pair))
+    if (row := limits_row(name, counters.get("limits"))) is not None:
+        yield row
+
+
+def _network_row(name: str, connector: Connector, port: Mapping[str, Any]) -> Row:
+    status = connector.network_status
+    again = int(port.get("reconnects", 0))
+    times = f"{again} reconnect{'' if again == 1 else 's'}" if again else ""
+    if status is NetworkStatus.CONNECTED:
+        trip = port.get("round_trip")
+        clock = port.get("clock_offset")
+        facts = [times or "no reconnects"]
+        if isinstance(trip, float) and math.isfinite(trip):
+            facts.append(f"round trip {seconds(trip)}")
+        if isinstance(clock, float) and math.isfinite(clock):
+            facts.append(f"its clock is {abs(clock) * 1000:.0f} ms {'ahead' if clock > 0 else 'behind'}")
+        return Row(name, "good", f"connected{f', {times}' if times else ''}", "; ".join(facts))
+    word = "closed" if status is NetworkStatus.STOPPED else "no connection"
+    return Row(name, "bad", word, connector.last_error or times)
+
+
+def _account_row(name: str, connector: Connector) -> Row:
+    label = f"{name} account"
+    if connector.trading_refused:
+        return Row(label, "bad", "refused", connector.trading_refused)
+    stream = connector.user_stream_tracker
+    if stream is None:
+        return Row(label, "off", "none")
+    state = stream.status
+    lost = f"{state.losses} lost connections; " if state.losses else ""
+    detail = f"{lost}{len(connector.order_tracker.lost_orders)} orders lost; {state.last_error}".rstrip("; ")
+    if state.ready:
+        return Row(label, "good", f"{connector.mode}, streaming", detail)
+    return Row(label, "bad", f"{connector.mode}, not in step", detail)
+
+
+def feed_row(pair: str, status: BookStatus) -> Row:
+    """Judge a book's feed."""
+    counts = {"gaps": status.gaps, "resyncs": status.resyncs, "bad messages": status.rejected + status.crossed}
+    troubles = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    detail = f"{status.diffs:,} changes, {status.trades:,} trades; {troubles or 'no gaps'}"
+    if status.age is None or not status.synced:
+        return Row(pair, "bad", "waits for a snapshot", status.last_error or detail)
+    value = f"{seconds(math.floor(status.age * 10) / 10)} old" if status.age >= 1 else "under 1 s old"
+    if status.stale:
+        return Row(pair, "bad", f"stale, {value}", detail)
+    return Row(pair, "look" if status.age >= SILENT else "good", value, detail)
+
+
+def limits_row(name: str, limits: object) -> Row | None:
+    """Judge the fullest rate limit; ``None`` where there is none."""
+    usage = limits.get("usage") if isinstance(limits, Mapping) else None
+    if not isinstance(limits, Mapping) or not isinstance(usage, Mapping) or not usage:
+        return None
+    shares = {limit: used / allowed for limit, (used, allowed) in usage.items() if allowed}
+    fullest = max(shares, key=lambda limit: shares[limit])
+    used, allowed = usage[fullest]
+    waiting, refused = int(limits.get("waiting", 0)), int(limits.get("refusals", 0))
+    verdict = graded(shares[fullest], USED)
+    if verdict == "good" and waiting:
+        verdict = "look"
+    detail = f"{used:,} of {allowed:,} {fullest}; {waiting} wait; refused {refused} times"
+    return Row(f"{name} limits", verdict, f"{shares[fullest]:.0%} used", detail)
+
+
+def guard_row(guard: Guard | None, live: bool) -> Row:
+    """Judge the guard."""
+    if guard is None:
+        return Row("guard", "look" if live else "off", "switched off", "this core was made with guard=False")
+    state = guard.state
+    report = f"last: {state.last_report}" if state.last_report is not None else "never had to act"
+    again = f"; started again {state.restarts} times" if state.restarts else ""
+    if not state.accounts:
+        return Row("guard", "off", "not needed", f"nothing is live; {report}")
+    if not state.alive:
+        return Row("guard", "bad", "not alive", f"orders are not guarded; see core.guard_log{again}")
+    if not state.prepared:
+        why = "; ".join(f"{name}: {what}" for name, what in state.problems.items())
+        return Row("guard", "look", "alive, not prepared", f"{why}{again}")
+    return Row("guard", "good", "alive, prepared", f"{report}; acts after {seconds(guard.stall_limit)} of stall{again}")
+
+
+def red_row(path: RedPath) -> Row:
+    """Judge the red button's way while a cell runs."""
+    verdict: Verdict = "good" if path.works else "look"
+    word, _, _ = path.text.partition(":")
+    return Row("red button", verdict, word, path.text)
+
+
+def strategy_row(strategy: StrategyBase | None) -> Row:
+    """Judge the strategy."""
+    if strategy is None:
+        return Row("strategy", "off", "none", "core.strategy = …")
+    if strategy.consecutive_errors:
+        error = str(strategy.last_error or "")
+        return Row("strategy", "bad", f"{strategy.consecutive_errors} failed ticks in a row", error)
+    if strategy.paused:
+        return Row("strategy", "look", "paused", strategy.pause_reason)
+    return Row("strategy", "good", "acts" if strategy.clock is not None else "waits for the clock")
+
+
+def errors_row(count: int, last: str) -> Row:
+    """Judge the list of errors."""
+    if not count:
+        return Row("errors", "good", "none")
+    return Row("errors", "look", f"{count} kind{'' if count == 1 else 's'}", f"last: {last}; see core.errors")

@@ -4,16 +4,17 @@ from pathlib import Path
 import pytest
 
 from tests.browser import lab as lab_module
+from tests.browser.exchange import Exchange
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def lab(tmp_path_factory):
     if not lab_module.CHROMIUM:
         pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    root, state = tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("state")
+    root, state = tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("lab")
     for notebook in (ROOT / "notebooks").glob("*.ipynb"):
         shutil.copy(notebook, root)
     server = lab_module.LabServer(root, state)
@@ -21,17 +22,26 @@ def lab(tmp_path_factory):
     server.stop()
 
 
+# Not of the whole session: while Playwright is there, no coroutine test can run.
 @pytest.fixture(scope="module")
 def chromium(lab):
     with lab_module.browser() as chromium:
         yield chromium
 
 
+@pytest.fixture(scope="session")
+def exchange(lab):
+    exchange = Exchange("browser tests")
+    yield exchange
+    exchange.stop()
+
+
 @pytest.fixture
-def page(chromium):
+def page(chromium, lab):
     context = chromium.new_context(viewport={"width": 1280, "height": 1000})
     yield context.new_page()
     context.close()
+    lab.end_kernels()
 
 
 @pytest.fixture

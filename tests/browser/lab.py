@@ -53,6 +53,7 @@ class LabServer:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
+        self.root = root
         self._log = (state / "server.log").open("w")
         command = [
             sys.executable,
@@ -95,6 +96,14 @@ class LabServer:
                     self.stop()
                     raise RuntimeError((state / "server.log").read_text()) from None
                 time.sleep(0.1)
+
+    def end_kernels(self) -> None:
+        """Shut every kernel down, as from the list of running ones."""
+        with urllib.request.urlopen(f"{self.url}/api/kernels", timeout=10) as answer:
+            kernels = json.load(answer)
+        for kernel in kernels:
+            request = urllib.request.Request(f"{self.url}/api/kernels/{kernel['id']}", method="DELETE")
+            urllib.request.urlopen(request, timeout=20).close()
 
     def stop(self) -> None:
         """End the server and its kernels."""

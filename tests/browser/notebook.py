@@ -1,0 +1,97 @@
+"""One notebook in JupyterLab, as a user has it open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from tests.browser.lab import LabServer, open_notebook, run_all
+
+# The colours on a canvas, but for the ground: nothing drawn is nothing found.
+COLOURS = """canvas => {
+    const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+    const found = new Set();
+    for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200) found.add(data.slice(i, i + 3).join());
+    return found.size; }"""
+
+# Ask the kernel, as a cell would, and return what it prints.
+_ASK = """async code => {
+    const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    let text = '';
+    const future = kernel.requestExecute({ code, store_history: false });
+    future.onIOPub = message => {
+        if (message.header.msg_type === 'stream') text += message.content.text;
+        if (message.header.msg_type === 'error') text += message.content.ename + ': ' + message.content.evalue;
+    };
+    await future.done;
+    return text; }"""
+
+_RUN_CELL = """number => {
+    const notebook = window.jupyterapp.shell.currentWidget.content;
+    notebook.deselectAll();
+    notebook.activeCellIndex = number;
+    window.jupyterapp.commands.execute('notebook:run-cell');
+    return null; }"""
+
+
+class Notebook:
+    """A notebook with a kernel of its own."""
+
+    def __init__(self, page: Any, lab: LabServer, name: str) -> None:
+        self.page, self.lab, self.name = page, lab, name
+
+    @classmethod
+    def write(cls, page: Any, lab: LabServer, name: str, cells: list[str]) -> Notebook:
+        """Write a notebook of these cells, and open it."""
+        content = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+        content.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(content, lab.root / name)
+        return cls(page, lab, name).open()
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.lab.root / self.name
+
+    def open(self) -> Notebook:
+        """Show it and wait for its kernel."""
+        open_notebook(self.page, self.lab, self.name)
+        return self
+
+    def run_all(self, timeout: float = 120.0) -> None:
+        """Run every cell and wait for the end."""
+        run_all(self.page, timeout * 1000)
+
+    def begin_cell(self, number: int) -> None:
+        """Start one cell and do not wait for its end."""
+        self.page.evaluate(_RUN_CELL, number)
+
+    def ask(self, code: str) -> str:
+        """Run code in the kernel, as a cell would, and return what it printed."""
+        return str(self.page.evaluate(_ASK, code)).strip()
+
+    def command(self, name: str) -> None:
+        """Run a command of JupyterLab and wait for its end."""
+        self.page.evaluate("name => window.jupyterapp.commands.execute(name).then(() => null)", name)
+
+    @property
+    def kernel_status(self) -> str:
+        """What JupyterLab says of the kernel, such as ``busy``."""
+        get = "window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status"
+        return str(self.page.evaluate(f"() => {get}"))
+
+    def theme(self, name: str) -> None:
+        """Change JupyterLab's theme (``Light`` or ``Dark``) and wait until it shows."""
+        change = (
+            "name => { window.jupyterapp.commands.execute('apputils:change-theme', { theme: name }); return null; }"
+        )
+        self.page.evaluate(change, f"JupyterLab {name}")
+        light = "true" if name == "Light" else "false"
+        self.page.wait_for_selector(f"body[data-jp-theme-light='{light}']", state="attached")
+        # The style sheet comes later than the attribute, and panels repaint by it.
+        dark = "const c = getComputedStyle(document.body).getPropertyValue('--jp-layout-color0').trim();"
+        is_light = f"() => {{ {dark} return /^(white|#fff|rgb\\(255)/.test(c) === {light}; }}"
+        self.page.wait_for_function(is_light)
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")

@@ -31,9 +31,11 @@ from kit.strategy.strategy_base import StrategyBase
 from kit.trading.instance import CoreInstance
 from kit.trading.log_book import LogBook
 from kit.trading.log_feed import CoreLog
+from kit.trading.pnl_history import PnlHistory
 from kit.trading.red_button import RedButton
 from kit.trading.switch import LiveSwitch
 from kit.trading.switch_commands import SwitchCommands
+from kit.trading.views import CoreViews
 from kit.trading.watching import ReadOnly
 from kit.types.drawn import Drawn
 from kit.types.ports import Credentials, Endpoint
@@ -64,7 +66,7 @@ class StopReport(Drawn):
         return not any(self.orders_left.values()) and not self.tasks_left
 
 
-class TradingCore(SwitchCommands, Drawn):
+class TradingCore(SwitchCommands, CoreViews):
     """Runs connectors and one strategy on a clock, on the event loop of whoever first awaits it.
 
     ``TradingCore(name)`` hands back the core of that name while it is live (it has connectors or runs), so that a
@@ -131,13 +133,13 @@ class TradingCore(SwitchCommands, Drawn):
             ClockMode.REALTIME, 1.0 if tick_size is None else tick_size, time_source=time_source
         )
         self.drivers: tuple[TimeIterator, ...] = ()
-        self.supervisor = TaskSupervisor(name)
         self.log = LogBook(time_source.time)
         self.errors = ErrorList(time_source.time)
         self._core_log = CoreLog(self.log, self.errors)
         if self.clock.mode is ClockMode.REALTIME:
             self._core_log.listen()
             self.clock.on_child_error = self._child_failed
+        self.supervisor = TaskSupervisor(name)
         self.affinity = LoopAffinity(None, errors=self.errors)
         rng = None if seed is None else random.Random(seed)
         self.connector_manager = ConnectorManager(name, time_source=time_source, rng=rng)
@@ -153,6 +155,7 @@ class TradingCore(SwitchCommands, Drawn):
         )
         self.session_logs: dict[str, SessionLog] = {}
         self._logs: list[SessionLog] = []
+        self.history = PnlHistory(lambda: self.connectors, lambda: self._logs)
         self._strategy: StrategyBase | None = None
         self._session: SessionRecording | None = None
         self._recordings = LiveRecordings(time_source)
@@ -164,9 +167,9 @@ class TradingCore(SwitchCommands, Drawn):
         self.red_button = RedButton(self, self._halt, time_source)
         self._instance = CoreInstance(self, time_source)
 
-
     def _child_failed(self, child: ClockChild, error: Exception, _: float) -> None:
         self.errors.note(child.name, error)
+
     # -- life ------------------------------------------------------------------------------------------------------
 
     @property
@@ -259,9 +262,12 @@ class TradingCore(SwitchCommands, Drawn):
         asked = configure(exchange_id, options["mode"], options["endpoint"], options["credentials"], options["paper"])
         async with self._lock:
             options, config = await self._admit(exchange_id, options, asked)
-            with self.guarding.connecting(config):
-                connector = await self._connect(exchange_id, trading_pairs, **options)
-                await self._cover(connector, config)
+            try:
+                with self.guarding.connecting(config):
+                    connector = await self._connect(exchange_id, trading_pairs, **options)
+                    await self._cover(connector, config)
+            finally:
+                self._instance.settle()
             self._open_log(connector)
             return connector
 
@@ -303,16 +309,18 @@ class TradingCore(SwitchCommands, Drawn):
             raise
 
     def _open_log(self, connector: Connector) -> None:
-        log = self.session_logs.get(connector.name)
-        if log is None or log.tracker is not connector.order_tracker:
-            log = SessionLog(connector.name, connector.order_tracker, connector.pubsub)
-            self.session_logs[connector.name] = log
+        side = connector.side
+        log = next((known for known in self._logs if known.tracker is side.order_tracker), None)
+        if log is None:
+            log = SessionLog(connector.name, side.order_tracker, side.pubsub, mode=side.mode)
             self._logs.append(log)
+        self.session_logs[connector.name] = log
 
     def _sync_clock(self) -> None:
         """Tick what there is: the connectors, then the strategy, so that it sees what they learnt in the same tick."""
         strategies = () if self._strategy is None or self.read_only is not None else (self._strategy,)
-        wanted: list[Any] = [*self.drivers, *self.connectors.values(), *strategies]
+        history = (self.history,) if self.connectors and self.clock.mode is ClockMode.REALTIME else ()
+        wanted: list[Any] = [*self.drivers, *history, *self.connectors.values(), *strategies]
         for child in self.clock.children:
             if child not in wanted:
                 self.clock.remove_iterator(child)
@@ -347,6 +355,7 @@ class TradingCore(SwitchCommands, Drawn):
             finally:
                 self._sync_clock()
             await self.guarding.release(name, left)
+            self._instance.settle()
             return left
 
     def adopt(self, connector: Connector) -> None:
@@ -527,32 +536,33 @@ class TradingCore(SwitchCommands, Drawn):
     # -- what is known ---------------------------------------------------------------------------------------------
 
     @property
-    def connectors(self) -> Mapping[str, Connector]:
-        """Return the connectors by name."""
-        return self.connector_manager.connectors
-
-    @property
     def orders(self) -> pd.DataFrame:
         """Return this session's orders, oldest first, one row each."""
-        return orders_frame([(log.connector_name, order) for log in self._logs for order in log.all_orders()])
+        return orders_frame(
+            [(log.connector_name, log.mode, order) for log in self._logs for order in log.all_orders()]
+        )
 
     @property
     def fills(self) -> pd.DataFrame:
         """Return this session's fills, oldest first, one row each."""
-        fills = [(log.connector_name, fill) for log in self._logs for fill in log.fills]
-        return fills_frame(sorted(fills, key=lambda pair: pair[1].timestamp))
+        fills = [(log.connector_name, log.mode, fill) for log in self._logs for fill in log.fills]
+        return fills_frame(sorted(fills, key=lambda row: row[2].timestamp))
 
     @property
     def balances(self) -> pd.DataFrame:
         """Return the balances of every account: connector, asset, total, available."""
-        return balances_frame({name: connector.balances for name, connector in self.connectors.items()})
+        return balances_frame(
+            (name, side.mode, side.balances)
+            for name, connector in self.connectors.items()
+            for side in connector.sides
+        )
 
     @property
     def pnl(self) -> pd.DataFrame:
         """Return profit and loss of this session's fills, one row a pair, at the mid price of now or of the stop."""
         marks = self._marks | self._current_marks()
         return pnl_frame(
-            (log.connector_name, totals, marks.get((log.connector_name, totals.trading_pair), Decimal("NaN")))
+            (log.connector_name, log.mode, totals, marks.get((log.connector_name, totals.trading_pair), Decimal("NaN")))
             for log in self._logs
             for totals in log.totals.values()
         )

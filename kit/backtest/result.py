@@ -60,12 +60,15 @@ class Result:
 
     @property
     def orders(self) -> pd.DataFrame:
-        """Return one row an order, as ``TradingCore.orders`` has them."""
-        return self._table("orders", lambda: orders_frame(self.run.orders))
+        """Return one row an order, as ``TradingCore.orders`` has them but for the mode."""
+        return self._table("orders", self._orders)
+
+    def _orders(self) -> pd.DataFrame:
+        return orders_frame((connector, "", order) for connector, order in self.run.orders).drop(columns="mode")
 
     @property
     def fills(self) -> pd.DataFrame:
-        """Return one row a fill, as ``TradingCore.fills`` has them, and ``mid``, ``spread_captured``, ``fee_value``.
+        """Return one row a fill: ``TradingCore.fills`` without the mode, ``mid``, ``spread_captured``, ``fee_value``.
 
         ``mid`` is the pair's mid price at the fill; the other two are money in the run's quote asset.
         """
@@ -73,7 +76,7 @@ class Result:
 
     def _fills(self) -> pd.DataFrame:
         fills = self.analysis.fills
-        frame = fills_frame((fill.record.connector, fill.record.event) for fill in fills)
+        frame = fills_frame((fill.record.connector, "", fill.record.event) for fill in fills).drop(columns="mode")
         return frame.assign(
             mid=[fill.mid for fill in fills],
             spread_captured=[float(fill.spread) for fill in fills],

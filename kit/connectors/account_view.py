@@ -46,6 +46,11 @@ class AccountView:
         if side not in self._sides:
             self._sides.append(side)
 
+    @property
+    def sides(self) -> tuple[AccountSide, ...]:
+        """Return the side that is traded with and those that are kept beside it."""
+        return tuple(self._sides)
+
     def side_of(self, mode: Mode) -> AccountSide | None:
         """Return the side of a mode, traded with or kept, if there is one."""
         return next((side for side in self._sides if side.mode == mode), None)

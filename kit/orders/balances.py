@@ -171,7 +171,7 @@ class Balances(Drawn, ByName):
 
     def frame(self) -> pd.DataFrame:
         """Return a table, one row an asset: asset, total, available, held (float64)."""
-        return frames.balances_frame({"": self}).drop(columns="connector")
+        return frames.balances_frame([("", "", self)]).drop(columns=["connector", "mode"])
 
     def _balance(self, asset: str) -> Balance:
         report = self._reports.get(asset)

@@ -19,6 +19,7 @@ _TIME = "datetime64[ns, UTC]"
 
 _ORDER_COLUMNS = {
     "connector": _TEXT,
+    "mode": _TEXT,
     "client_order_id": _TEXT,
     "exchange_order_id": _TEXT,
     "trading_pair": _TEXT,
@@ -39,6 +40,7 @@ _ORDER_COLUMNS = {
 
 _FILL_COLUMNS = {
     "connector": _TEXT,
+    "mode": _TEXT,
     "time": _TIME,
     "trading_pair": _TEXT,
     "side": _TEXT,
@@ -53,7 +55,14 @@ _FILL_COLUMNS = {
     "trade_id": _TEXT,
 }
 
-_BALANCE_COLUMNS = {"connector": _TEXT, "asset": _TEXT, "total": _NUMBER, "available": _NUMBER, "held": _NUMBER}
+_BALANCE_COLUMNS = {
+    "connector": _TEXT,
+    "mode": _TEXT,
+    "asset": _TEXT,
+    "total": _NUMBER,
+    "available": _NUMBER,
+    "held": _NUMBER,
+}
 
 
 class AccountBalances(Protocol):
@@ -77,34 +86,33 @@ class AccountBalances(Protocol):
         ...
 
 
-def orders_frame(orders: Iterable[tuple[str, InFlightOrder]]) -> pd.DataFrame:
-    """Return one row for each (connector name, order), in the order given.
+def orders_frame(orders: Iterable[tuple[str, str, InFlightOrder]]) -> pd.DataFrame:
+    """Return one row for each (connector name, mode, order), in the order given; ``mode`` is "paper" or "live".
 
     Amounts (base), prices (quote) and fees are float64, NaN where there is none; times are UTC; the rest is text. With
     fees in several assets ``fee`` is NaN and ``fee_asset`` lists them all.
     """
-    return _frame(_ORDER_COLUMNS, [_order_row(connector, order) for connector, order in orders])
+    return _frame(_ORDER_COLUMNS, [(connector, mode, *_order_row(order)) for connector, mode, order in orders])
 
 
-def fills_frame(fills: Iterable[tuple[str, OrderFilledEvent]]) -> pd.DataFrame:
-    """Return one row for each (connector name, fill event), in the order given; units and types as ``orders_frame``."""
-    return _frame(_FILL_COLUMNS, [_fill_row(connector, fill) for connector, fill in fills])
+def fills_frame(fills: Iterable[tuple[str, str, OrderFilledEvent]]) -> pd.DataFrame:
+    """Return one row for each (connector name, mode, fill), in the order given; units and types as ``orders_frame``."""
+    return _frame(_FILL_COLUMNS, [(connector, mode, *_fill_row(fill)) for connector, mode, fill in fills])
 
 
-def balances_frame(accounts: Mapping[str, AccountBalances]) -> pd.DataFrame:
-    """Return one row for each asset of each account by connector name; amounts are float64, in units of the asset."""
+def balances_frame(accounts: Iterable[tuple[str, str, AccountBalances]]) -> pd.DataFrame:
+    """Return one row for each asset of each (connector name, mode, account); amounts float64, in units of the asset."""
     rows = [
-        (name, asset, balances.total(asset), balances.available(asset), balances.held(asset))
-        for name, balances in accounts.items()
+        (name, mode, asset, balances.total(asset), balances.available(asset), balances.held(asset))
+        for name, mode, balances in accounts
         for asset in balances.assets
     ]
     return _frame(_BALANCE_COLUMNS, rows)
 
 
-def _order_row(connector: str, order: InFlightOrder) -> tuple[Any, ...]:
+def _order_row(order: InFlightOrder) -> tuple[Any, ...]:
     fees = [TokenAmount(token, amount) for token, amount in order.cumulative_fees.items()]
     return (
-        connector,
         order.client_order_id,
         order.exchange_order_id,
         order.trading_pair,
@@ -123,9 +131,8 @@ def _order_row(connector: str, order: InFlightOrder) -> tuple[Any, ...]:
     )
 
 
-def _fill_row(connector: str, fill: OrderFilledEvent) -> tuple[Any, ...]:
+def _fill_row(fill: OrderFilledEvent) -> tuple[Any, ...]:
     return (
-        connector,
         fill.timestamp,
         fill.trading_pair,
         fill.trade_type.value,

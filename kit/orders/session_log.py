@@ -56,15 +56,24 @@ class PairTotals:
 
 
 class SessionLog:
-    """Keeps the orders and fills of one connector for the length of a session, newest ``limit`` of each.
+    """Keeps the orders and fills of one account of a connector for a session, newest ``limit`` of each.
+
+    ``mode`` is the account's, "paper" or "live": the two never mix.
 
     Totals per pair run over all fills, whatever the limit.
     """
 
     def __init__(
-        self, connector_name: str, tracker: ClientOrderTracker, pubsub: PubSub, *, limit: int = 100_000
+        self,
+        connector_name: str,
+        tracker: ClientOrderTracker,
+        pubsub: PubSub,
+        *,
+        mode: str = "",
+        limit: int = 100_000,
     ) -> None:
         self.connector_name = connector_name
+        self.mode = mode
         self.orders: deque[InFlightOrder] = deque(maxlen=limit)
         self.fills: deque[OrderFilledEvent] = deque(maxlen=limit)
         self.totals: dict[str, PairTotals] = {}
@@ -96,21 +105,23 @@ class SessionLog:
         return [*self.orders, *waiting]
 
 
-def pnl_frame(rows: Iterable[tuple[str, PairTotals, Decimal]]) -> pd.DataFrame:
-    """Build the PnL table from (connector, totals, mark price): one row a pair, amounts as float64."""
+def pnl_frame(rows: Iterable[tuple[str, str, PairTotals, Decimal]]) -> pd.DataFrame:
+    """Build the PnL table from (connector, mode, totals, mark price): one row a pair, amounts as float64."""
     import pandas as pd
 
-    columns = ["connector", "trading_pair", "fills", "bought", "sold", "base_delta", "quote_delta", "fees_quote"]
+    texts = ["connector", "mode", "trading_pair"]
+    columns = [*texts, "fills", "bought", "sold", "base_delta", "quote_delta", "fees_quote"]
     data = [
         [
             name,
+            mode,
             totals.trading_pair,
             totals.fills,
             *map(float, (totals.bought, totals.sold, totals.base_delta, totals.quote_delta, totals.fees_quote)),
             float(mark),
             float(totals.pnl(mark)),
         ]
-        for name, totals, mark in rows
+        for name, mode, totals, mark in rows
     ]
     frame = pd.DataFrame(data, columns=[*columns, "mark_price", "pnl_quote"])
-    return frame.astype(dict.fromkeys(frame.columns[3:], "float64") | {"fills": "int64"})
+    return frame.astype(dict.fromkeys(frame.columns[4:], "float64") | {"fills": "int64"})

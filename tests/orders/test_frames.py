@@ -26,9 +26,9 @@ def test_columns_and_types_do_not_depend_on_the_rows(pubsub: PubSub, tracker: Cl
     balances = Balances()
     balances.replace_all({"BTC": Balance(Decimal(1), Decimal(1))})
     pairs = [
-        (orders_frame([]), orders_frame([("sim", order)])),
-        (fills_frame([]), fills_frame([("sim", event) for event in recorder.of("Filled")])),
-        (balances_frame({}), balances_frame({"sim": balances})),
+        (orders_frame([]), orders_frame([("sim", "paper", order)])),
+        (fills_frame([]), fills_frame([("sim", "live", event) for event in recorder.of("Filled")])),
+        (balances_frame([]), balances_frame([("sim", "paper", balances)])),
     ]
     for empty, full in pairs:
         assert len(empty) == 0
@@ -42,11 +42,12 @@ def test_orders() -> None:
     market = make_order("M", order_type=OrderType.MARKET, price=None)
     market.update_with_trade_update(make_trade("1", "0.4", "M", price="99", fee=FEE))
     market.update_with_trade_update(make_trade("2", "0.6", "M", price="99", fee=FEES, exchange_order_id="X-M"))
-    frame = orders_frame([("a", order), ("b", market)])
+    frame = orders_frame([("a", "paper", order), ("b", "live", market)])
     assert frame["price"].dtype == np.float64
     assert frame["created"].dtype == pd.DatetimeTZDtype("ns", "UTC")
     first, second = frame.to_dict("records")
     assert (first["connector"], first["client_order_id"], first["exchange_order_id"]) == ("a", "A", "")
+    assert (first["mode"], second["mode"]) == ("paper", "live")
     assert (first["side"], first["type"], first["state"]) == ("buy", "limit", "pending_create")
     assert (first["price"], first["amount"], first["executed"], first["remaining"]) == (100.0, 1.0, 0.0, 1.0)
     assert np.isnan(first["average_price"])
@@ -62,7 +63,7 @@ def test_fills(pubsub: PubSub, tracker: ClientOrderTracker) -> None:
     tracker.start_tracking_order(make_order())
     tracker.process_order_update(make_update(OrderState.OPEN))
     tracker.process_trade_update(make_trade("7", "0.5", price="99.5", timestamp=NOW + 2.000001, fee=FEE))
-    (row,) = fills_frame([("sim", event) for event in recorder.of("Filled")]).to_dict("records")
+    (row,) = fills_frame([("sim", "live", event) for event in recorder.of("Filled")]).to_dict("records")
     assert row["time"] == pd.Timestamp("2023-11-14T22:13:22.000001Z")
     assert (row["price"], row["amount"], row["quote_amount"]) == (99.5, 0.5, 49.75)
     assert (row["fee"], row["fee_asset"], row["trade_id"]) == (0.1, "BNB", "7")
@@ -73,8 +74,15 @@ def test_balances() -> None:
     balances = Balances()
     balances.replace_all({"USDT": Balance(Decimal(1000), Decimal(900))})
     balances.hold(make_order())
-    (row,) = balances_frame({"sim": balances}).to_dict("records")
-    assert row == {"connector": "sim", "asset": "USDT", "total": 1000.0, "available": 800.0, "held": 100.0}
+    (row,) = balances_frame([("sim", "live", balances)]).to_dict("records")
+    assert row == {
+        "connector": "sim",
+        "mode": "live",
+        "asset": "USDT",
+        "total": 1000.0,
+        "available": 800.0,
+        "held": 100.0,
+    }
     assert list(balances.frame().columns) == ["asset", "total", "available", "held"]
 
 

@@ -110,6 +110,7 @@ async def _interruptible(args: argparse.Namespace, console: Console) -> Summary:
 async def demo(args: argparse.Namespace, console: Console) -> Summary:
     """Trade on a testnet for a while and return what happened, both sides compared."""
     from kit.testnet import Testnet
+    from kit.trading.instance_lock import free_name
     from kit.trading_core import TradingCore
 
     before = set(asyncio.all_tasks())
@@ -117,7 +118,7 @@ async def demo(args: argparse.Namespace, console: Console) -> Summary:
     with console.status("starting the exchange and connecting…"):
         testnet = await Testnet.start(name="demo", seed=args.seed, replay=args.replay, speed=args.speed)
     try:
-        core = TradingCore("demo", tables=False)
+        core = TradingCore(free_name("demo"), tables=False)
         try:
             market = await core.add_connector("binance", [PAIR], mode="live", endpoint=testnet)
             core.strategy = _strategy(market)

@@ -127,6 +127,7 @@ def mirror(seen: SeenConnector, connector: Connector, log: SessionLog | None) ->
     for order in [order for key, order in tracker.active_orders.items() if key not in known]:
         _take_state(tracker, order, OrderState.CANCELED, "not among the running core's orders any more")
     if log is not None:
+        log.mode = seen.mode
         log.totals.clear()
         log.totals.update({totals.trading_pair: totals for totals in seen.totals})
 

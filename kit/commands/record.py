@@ -13,24 +13,15 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kit.commands.endpoints import endpoint_of
 from kit.commands.interrupts import held
-from kit.errors import InvalidInput
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from kit.storage.recorder import Recorder, RecorderStatus
-    from kit.types.ports import Credentials, Endpoint
 
 _LOOK_EVERY = 0.5
-
-
-@dataclasses.dataclass(frozen=True)
-class _Address:
-    """An exchange's stand-in at a URL; recording needs no credentials."""
-
-    url: str
-    credentials: Credentials | None = None
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +77,7 @@ async def _record(args: argparse.Namespace, console: Console) -> int:
     async with AsyncExitStack() as stack:
         core = TradingCore("record", tables=False)
         await asyncio.to_thread(_check_folder, args.out)
-        endpoint = await _endpoint(args.endpoint, stack)
+        endpoint = await endpoint_of(args.endpoint, stack, "record")
         stack.push_async_callback(core.stop)
         with console.status(f"connecting to {args.exchange}…"):
             await core.add_connector(args.exchange, args.pair, endpoint=endpoint)
@@ -107,18 +98,6 @@ def _check_folder(folder: Path) -> None:
 
     if folder.exists() and next(folder.rglob("*.parquet"), None) is not None:
         open_recording(folder)
-
-
-async def _endpoint(wish: str | None, stack: AsyncExitStack) -> Endpoint | None:
-    if wish is None:
-        return None
-    if wish == "testnet":
-        from kit.testnet import Testnet
-
-        return await stack.enter_async_context(await Testnet.start(name="record"))
-    if not wish.startswith(("http://", "https://")):
-        raise InvalidInput(f"--endpoint is {wish!r}; give http://host:port, or the word testnet")
-    return _Address(wish.rstrip("/"))
 
 
 async def _watch(recorder: Recorder, ended: asyncio.Event, hours: float | None, console: Console) -> bool:

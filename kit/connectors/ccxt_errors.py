@@ -118,8 +118,11 @@ CODES: Mapping[str, tuple[_CodeRule, ...]] = {
 }
 """Exchange codes where ccxt's class tells too little or says the wrong thing."""
 
+KEY_REFUSED = "check the API key, its secret, its permissions and its list of allowed addresses"
+"""What every error says that means a refused key, also where it is told on as text."""
+
 _HINTS: Mapping[type[errors.KitError], str] = {
-    errors.AuthenticationFailed: "check the API key, its secret, its permissions and its list of allowed addresses",
+    errors.AuthenticationFailed: KEY_REFUSED,
     errors.NetworkUnavailable: "the same may succeed later; streams and orders try again by themselves",
     errors.RateLimited: "too many requests; the kit slows down by itself, other programs may share the limit",
     errors.AmbiguousOutcome: "the request may have taken effect; the kit asks the exchange by client order id",

@@ -57,6 +57,12 @@ def guarded_class(exchange_id: str) -> type:
     return guard(base, books, Caches(importlib.import_module(f"{ws}.cache")), thin=thin)
 
 
+def required_credentials(exchange_id: str) -> frozenset[str]:
+    """Return which of ``apiKey``, ``secret``, ``password`` and the like an exchange asks for; ``UnknownExchange``."""
+    described: Any = object.__new__(guarded_class(exchange_id)).describe()
+    return frozenset(name for name, needed in described.get("requiredCredentials", {}).items() if needed)
+
+
 def redirect(urls: Any, endpoint_url: str) -> Any:
     """Return ``urls`` (text, or dicts and lists of it) with every address led to ``endpoint_url``.
 

@@ -17,7 +17,7 @@ from kit.connectors.connector import Connector, Mode
 from kit.connectors.connector_manager import ConnectorConfig, ConnectorManager, configure
 from kit.connectors.live_recordings import LiveRecordings
 from kit.core.affinity import LoopAffinity
-from kit.core.clock import SYSTEM_TIME, Clock, ClockChild, ClockMode, TimeSource
+from kit.core.clock import SYSTEM_TIME, Clock, ClockMode, TimeSource
 from kit.core.error_list import ErrorList
 from kit.core.tasks import TaskSupervisor
 from kit.core.time_iterator import TimeIterator
@@ -138,7 +138,7 @@ class TradingCore(SwitchCommands, CoreViews):
         self._core_log = CoreLog(self.log, self.errors)
         if self.clock.mode is ClockMode.REALTIME:
             self._core_log.listen()
-            self.clock.on_child_error = self._child_failed
+            self._core_log.watch(self.clock)
         self.supervisor = TaskSupervisor(name)
         self.affinity = LoopAffinity(None, errors=self.errors)
         rng = None if seed is None else random.Random(seed)
@@ -166,9 +166,6 @@ class TradingCore(SwitchCommands, CoreViews):
         self.switch = LiveSwitch(self, time_source)
         self.red_button = RedButton(self, self._halt, time_source)
         self._instance = CoreInstance(self, time_source)
-
-    def _child_failed(self, child: ClockChild, error: Exception, _: float) -> None:
-        self.errors.note(child.name, error)
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -309,6 +306,7 @@ class TradingCore(SwitchCommands, CoreViews):
             raise
 
     def _open_log(self, connector: Connector) -> None:
+        self._core_log.watch_events(connector.pubsub)
         side = connector.side
         log = next((known for known in self._logs if known.tracker is side.order_tracker), None)
         if log is None:

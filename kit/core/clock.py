@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
 
 from kit.core.clock_children import ChildErrorHandler, ClockChild, ClockChildren
@@ -146,6 +146,15 @@ class Clock(Drawn):
     @on_child_error.setter
     def on_child_error(self, handler: ChildErrorHandler | None) -> None:
         self._children.on_error = handler
+
+    @property
+    def around(self) -> AbstractContextManager[object] | None:
+        """The context in which children are started, ticked and stopped, or ``None``."""
+        return self._children.around
+
+    @around.setter
+    def around(self, context: AbstractContextManager[object] | None) -> None:
+        self._children.around = context
 
     def time(self) -> float:
         """Return the finest current time, seconds since the epoch.

@@ -6,6 +6,7 @@ import inspect
 import logging
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeAlias
 
 from kit.errors import InvalidInput, StopTrading
@@ -53,6 +54,7 @@ class ClockChildren:
     def __init__(self) -> None:
         self.on_error: ChildErrorHandler | None = None
         self.errors: Counter[str] = Counter()
+        self.around: AbstractContextManager[object] | None = None
         # Replaced on change: a tick in progress goes on over the entries that it began with.
         self._entries: tuple[_Entry, ...] = ()
 
@@ -104,6 +106,12 @@ class ClockChildren:
 
     def tick_all(self, timestamp: float) -> bool:
         """Tick the children that are here at the begin and not gone since; ``False`` when one ended the run."""
+        if self.around is None:
+            return self._tick_all(timestamp)
+        with self.around:
+            return self._tick_all(timestamp)
+
+    def _tick_all(self, timestamp: float) -> bool:
         for entry in self._entries:
             if not entry.started:
                 continue
@@ -125,7 +133,8 @@ class ClockChildren:
         # Before the call, so that a child that removes itself in it is stopped.
         entry.started = True
         try:
-            entry.child.start(clock, timestamp)
+            with self.around or nullcontext():
+                entry.child.start(clock, timestamp)
         except Exception as error:  # noqa: BLE001  # the wall between children
             entry.started = False
             self._report(entry, error, "start", timestamp)
@@ -135,7 +144,8 @@ class ClockChildren:
             return
         entry.started = False
         try:
-            entry.child.stop(clock)
+            with self.around or nullcontext():
+                entry.child.stop(clock)
         except Exception as error:  # noqa: BLE001  # the others must be stopped all the same
             self._report(entry, error, "stop", timestamp)
 

@@ -6,6 +6,7 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -42,11 +43,13 @@ class PubSub:
     Listeners are held by strong references until they are removed. All listeners hear all events in the order in which
     these were triggered: an event triggered from inside a listener is delivered after the one that is being delivered.
     An exception of a listener is logged, counted in ``error_count`` and given to ``on_error(tag, listener, error)``;
-    the others are called all the same. For use on one thread, the core's loop.
+    the others are called all the same. They are called within the context ``around``, where there is one. For use on
+    one thread, the core's loop.
     """
 
     def __init__(self, *, on_error: ErrorHandler | None = None) -> None:
         self.on_error = on_error
+        self.around: AbstractContextManager[object] | None = None
         self._error_count = 0
         # Tuples, replaced on change: a delivery in progress goes on over the tuple that it began with.
         self._listeners: dict[MarketEvent, tuple[Listener, ...]] = {}
@@ -108,6 +111,15 @@ class PubSub:
         if queue:  # left over where an interrupt broke off a delivery: older events go first
             queue.append((tag, event))
             tag, event = queue.popleft()
+        around = self.around
+        if around is None:
+            self._deliver(tag, event)
+        else:
+            with around:
+                self._deliver(tag, event)
+
+    def _deliver(self, tag: MarketEvent, event: Any) -> None:
+        queue = self._queue
         self._delivering = True
         try:
             while True:

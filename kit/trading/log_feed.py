@@ -11,13 +11,18 @@ from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
+from kit.core.clock import Clock, ClockChild
 from kit.core.error_list import ErrorList
+from kit.core.pubsub import PubSub
 from kit.core.user_traceback import user_traceback
 from kit.trading.log_book import LogBook
+from kit.trading.tick_output import TickOutput, is_interactive, unwrapped
 
 T = TypeVar("T")
 
 ROOT: Final = "kit"
+FOREIGN: Final = "asyncio"
+"""The logger where errors of tasks and callbacks show that nobody looked after, such as a notebook's own."""
 LEVEL: Final = logging.INFO
 
 _NOTED_ELSEWHERE: Final = frozenset({"kit.core.error_list", "kit.core.clock_children"})
@@ -34,21 +39,37 @@ class CoreLog:
     def __init__(self, book: LogBook, errors: ErrorList) -> None:
         self.book = book
         self.errors = errors
+        self._output = TickOutput(book)
 
     def listen(self) -> None:
         """Take in records from now on, as long as this object is kept."""
         _listening.add(self)
         _install()
 
+    def watch(self, clock: Clock) -> None:
+        """Take in what fails on ticks of ``clock``, and what its children and listeners print."""
+        clock.on_child_error = self._child_failed
+        clock.around = self._output
+        self.watch_events(clock.pubsub)
+
+    def watch_events(self, pubsub: PubSub) -> None:
+        """Take in what listeners print."""
+        pubsub.around = self._output
+
+    def _child_failed(self, child: ClockChild, error: Exception, _: float) -> None:
+        self.errors.note(child.name, error)
+
     def take(self, record: logging.LogRecord) -> None:
         """Enter a record."""
-        source = record.name.removeprefix(f"{ROOT}.")
         text = record.getMessage()
+        source = where = record.name.removeprefix(f"{ROOT}.")
+        if record.name == FOREIGN:
+            text = where = text.partition("\n")[0]  # below it stands the task's repr, of another address each time
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
             text = f"{text}\n{user_traceback(error)}"
             if record.levelno >= logging.ERROR and record.name not in _NOTED_ELSEWHERE:
-                self.errors.note(getattr(record, "where", source), error)
+                self.errors.note(getattr(record, "where", where), error)
         self.book.add(record.levelno, source, text)
 
     @contextlib.contextmanager
@@ -99,7 +120,7 @@ class _Feed(logging.Handler):
         if logging.getLogger().handlers or last is None or record.levelno < last.level:
             return
         if not (is_interactive() and _in_background()):
-            last.handle(record)
+            unwrapped(sys.stderr).write(f"{last.format(record)}\n")
 
 
 _feed: Final = _Feed()
@@ -107,16 +128,12 @@ _feed: Final = _Feed()
 
 def _install() -> None:
     logger = logging.getLogger(ROOT)
-    if _feed not in logger.handlers:
-        logger.addHandler(_feed)
+    for fed in (logger, logging.getLogger(FOREIGN)):
+        if _feed not in fed.handlers:
+            fed.addHandler(_feed)
     # Where nobody set levels nor handlers there is nobody who would be shown more than before.
     if logger.level == logging.NOTSET and not logging.getLogger().handlers:
         logger.setLevel(LEVEL)
-
-
-def is_interactive() -> bool:
-    """Tell whether somebody types at this process: a notebook or a prompt."""
-    return hasattr(sys, "ps1") or "ipykernel" in sys.modules
 
 
 def _in_background() -> bool:

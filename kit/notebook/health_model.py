@@ -17,11 +17,13 @@ from kit.notebook.health_rows import (
     guard_row,
     loop_row,
     red_row,
+    saving_rows,
     strategy_row,
     tick_row,
 )
 from kit.notebook.panel import Frame
 from kit.notebook.refresh import INTERVAL
+from kit.notebook.saving import widget_state_saving
 from kit.notebook.subshell import red_path
 
 if TYPE_CHECKING:
@@ -114,6 +116,7 @@ class HealthModel:
             *rows,
             guard_row(core.guard, live),
             red_row(red_path()),
+            *saving_rows(widget_state_saving()),
             errors_row(len(items), str(items[-1]) if items else ""),
         ]
 

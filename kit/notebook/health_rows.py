@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from kit.core.network_iterator import NetworkStatus
+from kit.notebook.saving import ADVICE
 from kit.notebook.subshell import RedPath
 
 if TYPE_CHECKING:
@@ -188,6 +189,11 @@ def strategy_row(strategy: StrategyBase | None) -> Row:
     if strategy.paused:
         return Row("strategy", "look", "paused", strategy.pause_reason)
     return Row("strategy", "good", "acts" if strategy.clock is not None else "waits for the clock")
+
+
+def saving_rows(saving: bool | None) -> list[Row]:
+    """Judge what JupyterLab writes into the notebook file; no line where it is as it should be."""
+    return [Row("notebook file", "look", "holds what is typed into widgets", ADVICE)] if saving else []
 
 
 def errors_row(count: int, last: str) -> Row:

@@ -1,10 +1,10 @@
 """A panel: what it shows comes from a model, where it shows is told by the pages that draw it.
 
-Messages of a page: ``{"kind": "view", "id", "visible", "paint"}`` when a view appears, is seen or not seen, misses a
-frame (``paint``), and every ten seconds as a sign of life; ``{"kind": "gone", "id"}``; and
-``{"kind": "command", "id", "number", …}``. To the page go ``{"kind": "frame", "seq", "full", …}`` and, as the answer to
-a command, ``{"kind": "answer", "id", "number", "ok", …}``. Frames are numbered; a page that misses one asks for a full
-one, so a lost message costs a moment and nothing else.
+Messages of a page: ``{"kind": "view", "id", "visible", "paint", "saving"}`` when a view appears, is seen or not seen,
+misses a frame (``paint``), and every ten seconds as a sign of life (``saving``: whether its notebook keeps the state of
+widgets); ``{"kind": "gone", "id"}``; and ``{"kind": "command", "id", "number", …}``. To the page go
+``{"kind": "frame", "seq", "full", …}`` and, as the answer to a command, ``{"kind": "answer", "id", "number", "ok", …}``.
+Frames are numbered; a page that misses one asks for a full one, so a lost message costs a moment and nothing else.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from kit.core.affinity import LoopAffinity
 from kit.core.clock import SYSTEM_TIME, TimeSource
 from kit.core.error_list import ErrorList
 from kit.errors import KitError, NotReady
+from kit.notebook import saving
 from kit.notebook.refresh import Refresher, refresher_of
 
 LEASE: Final = 35.0
@@ -190,6 +191,7 @@ class Panel:
         key, visible = str(message.get("id")), bool(message.get("visible"))
         known = self._views.get(key)
         now = self._time_source.monotonic()
+        saving.note(message.get("saving"))
         self._views[key] = _View(now, visible)
         self._forget_lost(now)
         if visible and (message.get("paint") or known is None or not known.visible):

@@ -7,7 +7,11 @@ from types import ModuleType
 import pytest
 
 from kit.notebook import saving
+from kit.notebook.health_rows import saving_rows
+from kit.notebook.orders_model import OrdersModel
+from kit.notebook.panel import Panel
 from kit.notebook.saving import note, widget_state_saving
+from kit.trading_core import TradingCore
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +78,18 @@ def test_it_is_warned_of_once(fresh: Path, caplog: pytest.LogCaptureFixture):
             note(True)
             widget_state_saving()
     assert caplog.text.count("Save Widget State Automatically") == 1
+
+
+def test_every_panels_page_tells(fresh: Path):
+    panel = Panel(OrdersModel(TradingCore("saving")), lambda content, buffers: None)
+    panel.receive({"kind": "view", "id": "a", "visible": True, "paint": False, "saving": True})
+    assert widget_state_saving() is True
+    panel.receive({"kind": "view", "id": "a", "visible": True, "paint": False})  # a page that does not know
+    assert widget_state_saving() is True
+
+
+def test_health_shows_it_only_where_there_is_something_to_do():
+    assert saving_rows(None) == saving_rows(False) == []
+    [row] = saving_rows(True)
+    assert row.verdict == "look"
+    assert "Save Widget State Automatically" in row.detail

@@ -10,7 +10,12 @@ function connect(model, el, { merge = (_state, frame) => frame, paint, retheme =
   let onScreen = false, seq = 0, state = null, due = 0, number = 0, asked = false;
 
   const seen = () => onScreen && document.visibilityState === "visible";
-  const tell = (paint = false) => { asked = paint; model.send({ kind: "view", id, visible: seen(), paint }); };
+  // Whether JupyterLab saves the state of widgets: its manager knows, and nothing public tells. Elsewhere undefined.
+  const saving = () => model.widget_manager?._settings?.saveState;
+  const tell = (paint = false) => {
+    asked = paint;
+    model.send({ kind: "view", id, visible: seen(), paint, saving: saving() });
+  };
 
   function draw() {
     due = 0;

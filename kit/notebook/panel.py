@@ -3,7 +3,7 @@
 Messages of a page: ``{"kind": "view", "id", "visible", "paint", "saving"}`` when a view appears, is seen or not seen,
 misses a frame (``paint``), and every ten seconds as a sign of life (``saving``: whether its notebook keeps the state of
 widgets); ``{"kind": "gone", "id"}``; and ``{"kind": "command", "id", "number", …}``. To the page go
-``{"kind": "frame", "seq", "full", …}`` and, as the answer to a command, ``{"kind": "answer", "id", "number", "ok", …}``.
+``{"kind": "frame", "seq", "full", …}`` and, to answer a command, ``{"kind": "answer", "id", "number", "ok", …}``.
 Frames are numbered; a page that misses one asks for a full one, so a lost message costs a moment and nothing else.
 """
 

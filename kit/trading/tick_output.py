@@ -57,20 +57,21 @@ class _Lines(io.TextIOBase):
         self._replaced: Any = None
         self.before: Any = None
 
-    def begin(self, current: TextIO) -> TextIO:
+    def begin(self, current: Any) -> TextIO:
         """Stand in for the current stream; return this, to be put in its place."""
         if current is not self:
             self._replaced = current
             self.before = unwrapped(current)
         self._thread = threading.get_ident()
-        return cast(TextIO, self)
+        return cast("TextIO", self)
 
-    def end(self, current: TextIO) -> TextIO:
+    def end(self, current: Any) -> TextIO:
         """Return what to put in place now: what was there, or what another thread put there meanwhile."""
         self._thread = 0
         if self._text:
             self._enter("\n")
-        return self._replaced if current is self else current
+        found: TextIO = self._replaced if current is self else current
+        return found
 
     def write(self, text: str) -> int:
         if threading.get_ident() != self._thread:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -12,8 +13,9 @@ from kit.errors import InvalidInput, KitError, NotSupported
 from kit.notebook.formats import escape, html_table, split_pair
 from kit.notebook.panel import Frame
 from kit.notebook.param_text import ParamText
+from kit.notebook.preset_list import PresetList
 from kit.strategy.live_params import latest
-from kit.strategy.params import Params, raise_unknown
+from kit.strategy.params import raise_unknown
 
 if TYPE_CHECKING:
     from kit.strategy.strategy_base import StrategyBase
@@ -38,7 +40,8 @@ class ControlsModel:
         self.name = f"controls of {strategy.name}"
         self._texts = {name: ParamText(fields[name], _units(strategy)) for name in names}
         self._folded = only is None
-        self._sets: tuple[Params | None, Params | None] = (None, None)
+        self._presets = PresetList(strategy.params, self._texts)
+        self._painted: tuple[object, ...] = ()
 
     @property
     def affinity(self) -> LoopAffinity:
@@ -60,10 +63,11 @@ class ControlsModel:
     def frame(self, full: bool) -> Frame | None:
         """Return the form with its values, or the values alone where one changed."""
         params = self.strategy.params
-        sets = (params.model, latest(params))  # both immutable: while they are the same objects nothing changed
-        if not full and self._sets[0] is sets[0] and self._sets[1] is sets[1]:
+        # All immutable: while they are the same objects nothing changed.
+        shown = (params.model, latest(params), self._presets.names() if self._folded else None)
+        if not full and len(shown) == len(self._painted) and all(map(operator.is_, shown, self._painted)):
             return None
-        self._sets = sets
+        self._painted = shown
         now = self._values()
         return Frame({**now, "fields": self._fields()} if full else now, full=full)
 
@@ -74,6 +78,8 @@ class ControlsModel:
             "values": {name: text.write(getattr(model, name)) for name, text in self._texts.items()},
             "pending": {name: self._texts[name].write(pending[name]) for name in self._texts if name in pending},
             "sliders": {name: text.slider(getattr(model, name)) for name, text in self._texts.items()},
+            # A form of some parameters could apply only a part of a preset, so it has none.
+            "presets": list(self._presets.names()) if self._folded else None,
         }
 
     def _fields(self) -> list[dict[str, Any]]:
@@ -110,22 +116,31 @@ class ControlsModel:
         return main
 
     def command(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Apply a set of texts: ``{"do": "apply", "values": {name: text}}``.
+        """Do one of three things.
 
-        The answer is ``{"ok": True}``, or ``{"ok": False, "errors": {name: text}, "text": text}`` and nothing applied.
+        ``{"do": "apply", "values": {name: text}}`` applies a set of texts; ``{"do": "load", "name"}`` answers with the
+        ``values`` of a preset, which then wait in the form; ``{"do": "save", "name", "values", "replace"}`` keeps the
+        form's values as a preset. The answer is ``{"ok": True, …}``, or ``{"ok": False, "errors": {name: text},
+        "text": text}`` and nothing applied or saved.
         """
-        if message.get("do") != "apply":
-            raise NotSupported(f"controls take no command {message.get('do')!r}")
+        do = message.get("do")
+        if do == "load":
+            return self._presets.load(str(message.get("name")))
+        if do not in ("apply", "save"):
+            raise NotSupported(f"controls take no command {do!r}")
         values: Any = message.get("values")
         if not isinstance(values, Mapping):
             raise InvalidInput("values are missing")
+        what = "applied" if do == "apply" else "saved"
         changes, errors = self._read(values)
         if errors:
-            return {"ok": False, "errors": errors, "text": "nothing was applied"}
+            return {"ok": False, "errors": errors, "text": f"nothing was {what}"}
         try:
+            if do == "save":
+                return self._presets.save(str(message.get("name")), changes, replace=message.get("replace") is True)
             self.strategy.params.update(changes)
         except InvalidInput as error:
-            return {"ok": False, "errors": self._sort(str(error)), "text": f"nothing was applied: {error}"}
+            return {"ok": False, "errors": self._sort(str(error)), "text": f"nothing was {what}: {error}"}
         waits = bool(self.strategy.params.pending)
         return {"text": "applies on the next tick" if waits else "applied"}
 

@@ -12,13 +12,21 @@ function render({ model, el }) {
   const apply = make("button", { type: "submit", class: "apply", disabled: true }, "Apply");
   const revert = make("button", { type: "button", disabled: true }, "Revert");
   const said = make("span", { class: "said", role: "status", "aria-live": "polite" });
+  const chosen = make("select", { "aria-label": "preset to load" });
+  const load = make("button", { type: "button", title: "fill the form with the preset; Apply applies it" }, "Load");
+  const saveName = make("input", {
+    type: "text", class: "preset-name", placeholder: "name", maxlength: "80", spellcheck: "false", "aria-label": "name to save the form's values under",
+  });
+  const save = make("button", { type: "button", title: "keep what the form shows as a preset" }, "Save as");
+  const presets = make("div", { class: "presets", role: "group", "aria-label": "presets" },
+    make("span", { class: "soft" }, "presets"), chosen, load, saveName, save);
   const form = make("form", { novalidate: true, autocomplete: "off" }, main, details,
-    make("div", { class: "foot" }, apply, revert, said));
+    make("div", { class: "foot" }, apply, revert, said), presets);
   const root = make("div", { class: "kit kit-controls", "data-lm-suppress-shortcuts": "true" },
     make("div", { class: "head" }, title, hint, live), form);
   el.append(root);
   const rows = new Map();
-  let built = "", values = {};
+  let built = "", values = {}, listed = "", replace = "";
 
   // -- one parameter -------------------------------------------------------------------------------------------------
 
@@ -125,20 +133,31 @@ function render({ model, el }) {
     setText(apply, count > 1 ? `Apply ${count} changes` : "Apply");
   }
 
+  function tellAbout(answer) {
+    said.classList.toggle("bad", !answer.ok);
+    setText(said, answer.text);
+  }
+
+  const entered = (changed) => Object.fromEntries(changed.map((row) => [row.field.name, read(row)]));
+
   async function submit() {
     const changed = dirty();
     if (!changed.length) return;
     setText(said, "");
-    const sent = Object.fromEntries(changed.map((row) => [row.field.name, read(row)]));
+    const sent = entered(changed);
     const answer = await view.command({ do: "apply", values: sent });
-    said.classList.toggle("bad", !answer.ok);
-    setText(said, answer.text);
+    tellAbout(answer);
     for (const row of changed) {
       const { name } = row.field;
       row.error = answer.errors?.[name] ?? "";
       if (answer.ok && read(row) === sent[name]) { row.dirty = false; row.sent = sent[name]; }
       dress(row);
     }
+    blame(answer);
+    foot();
+  }
+
+  function blame(answer) {
     // A rule of several parameters may name one that was not touched.
     for (const [name, text] of Object.entries(answer.errors ?? {})) {
       const row = rows.get(name);
@@ -147,16 +166,63 @@ function render({ model, el }) {
       dress(row);
       if (more.contains(row.element)) details.open = true;
     }
-    if (!answer.ok) root.querySelector(".bad input, .bad select")?.focus();
-    foot();
+    if (!answer.ok) root.querySelector(".field.bad input, .field.bad select")?.focus();
   }
+
+  // -- presets -------------------------------------------------------------------------------------------------------
+
+  async function fill() {
+    if (!chosen.value) return;
+    const answer = await view.command({ do: "load", name: chosen.value });
+    tellAbout(answer);
+    if (!answer.ok) return;
+    saveName.value = chosen.value;
+    for (const [name, text] of Object.entries(answer.values)) {
+      const row = rows.get(name);
+      if (!row) continue;
+      write(row, text);
+      if (row.slider) follow(row);
+      touch(row);
+      if (row.dirty && more.contains(row.element)) details.open = true;
+    }
+    if (liveBox.checked) submit();
+    else if (dirty().length) apply.focus();
+  }
+
+  async function keep() {
+    const name = saveName.value.trim();
+    if (!name) { saveName.focus(); return; }
+    const changed = dirty();
+    const answer = await view.command({ do: "save", name, values: entered(changed), replace: replace === name });
+    tellAbout(answer);
+    replace = answer.exists ? name : "";
+    setText(save, replace ? "Replace" : "Save as");
+    for (const row of changed) { row.error = answer.errors?.[row.field.name] ?? ""; dress(row); }
+    blame(answer);
+  }
+
+  function list(names) {
+    presets.hidden = !names;
+    if (!names || JSON.stringify(names) === listed) return;
+    listed = JSON.stringify(names);
+    const before = chosen.value;
+    const first = make("option", { value: "" }, names.length ? "choose…" : "none yet");
+    chosen.replaceChildren(first, ...names.map((name) => make("option", { value: name }, name)));
+    chosen.value = names.includes(before) ? before : "";
+    load.disabled = !chosen.value;
+  }
+
+  chosen.addEventListener("change", () => { load.disabled = !chosen.value; });
+  load.addEventListener("click", fill);
+  save.addEventListener("click", keep);
+  saveName.addEventListener("input", () => { replace = ""; setText(save, "Save as"); });
 
   form.addEventListener("submit", (event) => { event.preventDefault(); submit(); });
   // JupyterLab swallows the submission that Enter would cause by itself.
   form.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !event.target.matches("input:not([type=checkbox])")) return;
     event.preventDefault();
-    submit();
+    if (event.target === saveName) keep(); else submit();
   });
   liveBox.addEventListener("change", () => { root.classList.toggle("at-once", liveBox.checked); if (liveBox.checked) submit(); });
   revert.addEventListener("click", () => {
@@ -195,6 +261,7 @@ function render({ model, el }) {
         setText(summary, `${count} more parameter${count === 1 ? "" : "s"}`);
       }
       values = frame.values;
+      list(frame.presets);
       setText(title, frame.title);
       form.setAttribute("aria-label", `parameters of ${frame.title}`);
       for (const [name, row] of rows) {

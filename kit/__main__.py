@@ -16,7 +16,7 @@ _COMMANDS = {
     "backtest": "run a strategy on recorded order books, as a TOML file describes it",
     "demo": "run the whole lifecycle against a loopback exchange and watch it",
     "keys": "store API keys where the kit finds them, list, try and remove them",
-    "lab": "open JupyterLab on the quickstart notebook",
+    "lab": "open JupyterLab: the quickstart notebook left, its cockpit right",
     "record": "record order books and trades into files, without a strategy",
     "testnet": "run the loopback exchange until interrupted",
 }

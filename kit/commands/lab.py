@@ -1,15 +1,19 @@
-"""`kit lab`: JupyterLab on the quickstart notebook."""
+"""`kit lab`: JupyterLab with a notebook left and its cockpit right."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kit.errors import NotSupported
+from kit.commands.lab_workspace import NAME, cockpit_cell, prepare
+from kit.errors import InvalidInput, NotSupported
 
 QUICKSTART = "00_quickstart.ipynb"
 
@@ -19,7 +23,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--notebooks",
         type=Path,
+        metavar="FOLDER",
         help="the folder to open (default: the notebooks of this checkout, else a copy of them in ./kit-notebooks)",
+    )
+    parser.add_argument(
+        "--notebook", metavar="NAME", help=f"the notebook to open, in that folder (default: {QUICKSTART})"
     )
     parser.add_argument("jupyter", nargs="*", metavar="-- OPTION", help="options handed on to `jupyter lab`")
 
@@ -44,16 +52,34 @@ def notebooks_folder() -> Path:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run JupyterLab until it ends; returns its exit code.
+    """Run JupyterLab until it ends; returns its exit code. Ctrl-C ends its kernels, then itself, without asking."""
+    folder = (args.notebooks or notebooks_folder()).absolute()
+    if not folder.is_dir():
+        raise InvalidInput(f"--notebooks is {folder}, which is no folder")
+    wanted = args.notebook or (QUICKSTART if (folder / QUICKSTART).exists() else None)
+    if wanted is not None and not (folder / wanted).is_file():
+        raise InvalidInput(f"there is no notebook {wanted} in {folder}; kit notebook new makes one")
+    with tempfile.TemporaryDirectory(prefix="kit-lab-", ignore_cleanup_errors=True) as prepared:
+        variables: dict[str, str] = {}
+        options = [f"--ServerApp.root_dir={folder}", "--ServerApp.answer_yes=True"]
+        if wanted is not None:
+            path = Path(wanted).as_posix()
+            variables = prepare(Path(prepared), path, cockpit_cell(folder / path))
+            options.append(f"--LabApp.default_url=/lab/workspaces/{NAME}")
+        return _call([sys.executable, "-m", "jupyterlab", *options, *args.jupyter], variables)
 
-    Ctrl-C is JupyterLab's to handle: it asks back, and shuts its kernels down in order.
-    """
-    folder = args.notebooks or notebooks_folder()
-    start = folder / QUICKSTART if (folder / QUICKSTART).exists() else folder
-    command = [sys.executable, "-m", "jupyterlab", str(start), *args.jupyter]
-    # A handler, not SIG_IGN, which the child would inherit.
-    previous = signal.signal(signal.SIGINT, lambda *_: None)
+
+def _call(command: Sequence[str], variables: Mapping[str, str]) -> int:
+    server = subprocess.Popen(command, env={**os.environ, **variables})  # noqa: S603  (our interpreter, user's options)
+
+    def end(number: int, _frame: object) -> None:
+        # Ctrl-C in a terminal reaches JupyterLab by itself, another signal does not.
+        if number != signal.SIGINT or not sys.stdin.isatty():
+            server.terminate()
+
+    previous = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return subprocess.call(command)  # noqa: S603  (our own interpreter, the user's own options)
+        return server.wait()
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

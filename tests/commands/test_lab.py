@@ -1,0 +1,78 @@
+"""What `kit lab` prepares for JupyterLab."""
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+from jupyterlab_server.workspaces_handler import WorkspacesManager
+
+from kit.__main__ import main
+from kit.commands import lab
+from kit.commands.lab_workspace import NAME, cockpit_cell, layout, prepare
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+
+
+def write(path, *tags):
+    cells = [nbformat.v4.new_code_cell("1", metadata={"tags": [tag]} if tag else {}) for tag in tags]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["00_quickstart.ipynb"])
+def test_the_tutorials_have_a_cell_for_the_right_side(name):
+    number = cockpit_cell(NOTEBOOKS / name)
+    source = nbformat.read(NOTEBOOKS / name, as_version=4).cells[number].source
+    assert source.splitlines()[-1] == "core"
+
+
+def test_the_cell_is_found_by_its_tag(tmp_path):
+    assert cockpit_cell(write(tmp_path / "a.ipynb", "", "other", "cockpit")) == 2
+    assert cockpit_cell(write(tmp_path / "b.ipynb", "")) is None
+    (tmp_path / "c.ipynb").write_text("no notebook")
+    assert cockpit_cell(tmp_path / "c.ipynb") is None
+    assert cockpit_cell(tmp_path / "none.ipynb") is None
+
+
+def test_the_layout_names_what_it_restores():
+    made = layout("folder/a.ipynb", 3)["data"]
+    left, right = "notebook:folder/a.ipynb", "cloned-outputs:folder/a.ipynb:3"
+    assert made[right]["data"] == {"path": "folder/a.ipynb", "index": 3}
+    areas = made["layout-restorer:data"]["main"]["dock"]["children"]
+    assert [area["widgets"] for area in areas] == [[left], [right]]
+    alone = layout("a.ipynb", None)["data"]
+    assert set(alone) == {"notebook:a.ipynb", "layout-restorer:data"}
+
+
+def test_jupyterlab_reads_what_is_prepared_and_the_users_folders_stay(tmp_path, monkeypatch):
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "/somewhere")
+    variables = prepare(tmp_path, "a.ipynb", 1)
+    assert WorkspacesManager(variables["JUPYTERLAB_WORKSPACES_DIR"]).load(NAME)["data"] == layout("a.ipynb", 1)["data"]
+    config, others = variables["JUPYTER_CONFIG_PATH"].split(":")
+    assert others == "/somewhere"
+    assert json.loads((Path(config) / "labconfig" / "default_setting_overrides.json").read_text())
+    assert set(variables) == {"JUPYTERLAB_WORKSPACES_DIR", "JUPYTER_CONFIG_PATH"}
+
+
+def test_it_opens_the_workspace_and_leaves_nothing(tmp_path, monkeypatch):
+    write(tmp_path / "mine.ipynb", "cockpit")
+    seen = {}
+
+    def call(command, variables):
+        seen.update(variables, command=command, there=Path(variables["JUPYTERLAB_WORKSPACES_DIR"]).is_dir())
+        return 7
+
+    monkeypatch.setattr(lab, "_call", call)
+    assert main(["lab", "--notebooks", str(tmp_path), "--notebook", "mine.ipynb", "--", "--no-browser"]) == 7
+    assert f"--ServerApp.root_dir={tmp_path}" in seen["command"]
+    assert "--LabApp.default_url=/lab/workspaces/kit" in seen["command"]
+    assert seen["command"][-1] == "--no-browser"
+    assert seen["there"]
+    assert not Path(seen["JUPYTERLAB_WORKSPACES_DIR"]).exists()
+
+
+@pytest.mark.parametrize("arguments", [["--notebooks", "nowhere"], ["--notebook", "none.ipynb"]])
+def test_what_is_not_there_is_told(arguments, capsys):
+    assert main(["lab", *arguments]) == 1
+    assert arguments[1] in capsys.readouterr().err

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import difflib
+import logging
 import math
 import sys
 import threading
@@ -21,11 +22,14 @@ from kit.backtest.runner import merge
 from kit.backtest.sweep_data import make_room, share, split
 from kit.backtest.sweep_driver import Driver, SweepTrial
 from kit.backtest.sweep_errors import SweepFailed
+from kit.backtest.sweep_interrupts import Interrupts
 from kit.backtest.sweep_result import SweepResult
 from kit.backtest.sweep_space import Direction, Search, make_search
 from kit.backtest.sweep_trial import OBJECTIVES, SMALLER_IS_BETTER, Job, Objective, SharedFeed
 from kit.errors import InvalidInput
 from kit.simulation.models import describe
+
+logger = logging.getLogger(__name__)
 
 FILE_MODULE: Final = "kit_strategy_"
 """How ``kit.backtest.config`` names the modules that it makes of files."""
@@ -179,12 +183,18 @@ class SweepRequest:
 
     def run(self, stop: threading.Event) -> SweepResult:
         """Run the sweep until it is done, ``stop`` is set or an interrupt comes."""
+        with Interrupts(stop) as interrupts:  # also while the folder is removed: the result must come out
+            return self._run(stop, interrupts)
+
+    def _run(self, stop: threading.Event, interrupts: Interrupts) -> SweepResult:
         with make_room() as folder:
             room = Path(folder)
-            feeds, span = share(self.config, room)
-            windows, notes = split(span, self.held_out, self.config.tick_size)
-            job = Job(replace(self.config, data=None, rules=None), feeds, windows, self.objective)
-            trials, interrupted = self._drive(_packed(job), room, stop)
+            with interrupts.raised():
+                feeds, span = share(self.config, room)
+                windows, notes = split(span, self.held_out, self.config.tick_size)
+                job = Job(replace(self.config, data=None, rules=None), feeds, windows, self.objective)
+                packed = _packed(job)
+            trials = self._drive(packed, room, stop, interrupts)
         result = SweepResult(
             trials,
             objective=self.objective if isinstance(self.objective, str) else objective_name(self.objective),
@@ -193,26 +203,28 @@ class SweepRequest:
             search=self.search.description,
             planned=self.search.total,
             setting=_setting(self.config, feeds),
-            interrupted=interrupted,
+            interrupted=stop.is_set(),
             own_objective=callable(self.objective),
             notes=notes,
         )
         return self._checked(result)
 
-    def _drive(self, packed: bytes, room: Path, stop: threading.Event) -> tuple[list[SweepTrial], bool]:
+    def _drive(self, packed: bytes, room: Path, stop: threading.Event, interrupts: Interrupts) -> list[SweepTrial]:
         from kit.backtest.sweep_workers import open_pool
 
         workers = min(self.workers, self.search.total)
         with _progress(self.search.total, self.progress, self.direction) as show:
-            driver = Driver(self.search, stop, show)
+            driver = Driver(self.search, stop, show, interrupts.raised)
             try:
                 with open_pool(packed, workers=workers, address=self.address, room=room) as pool:
                     driver.run(pool)
-            except KeyboardInterrupt:
-                if not any(trial.outcome for trial in driver.trials):
+            except Exception:
+                if not interrupts.came:
                     raise
-                return driver.trials, True
-        return driver.trials, stop.is_set()
+                logger.warning("the interrupted sweep's cluster did not close as it should", exc_info=True)
+        if interrupts.came and not any(trial.outcome for trial in driver.trials):
+            raise KeyboardInterrupt
+        return driver.trials
 
     def _checked(self, result: SweepResult) -> SweepResult:
         failed = [trial for trial in result.trials if trial.state == "failed"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from threading import Event
 from typing import Any, Final
@@ -44,34 +45,46 @@ class SweepTrial:
 
 
 class Driver:
-    """Runs a search on a pool. ``trials`` holds every trial asked for, in the order of their numbers."""
+    """Runs a search on a pool. ``trials`` holds every trial asked for, in the order of their numbers.
 
-    def __init__(self, search: Search, stop: Event, show: Callable[[SweepTrial], None]) -> None:
+    ``asking`` surrounds what may be the user's own code, a function that proposes parameters; there an interrupt may
+    be raised.
+    """
+
+    def __init__(
+        self,
+        search: Search,
+        stop: Event,
+        show: Callable[[SweepTrial], None],
+        asking: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self.trials: list[SweepTrial] = []
         self._search = search
         self._stop = stop
         self._show = show
+        self._asking = asking
         self._asked_all = False
         self._told = 0
 
     def run(self, pool: Pool) -> None:
-        """Run until all trials have ended, or ``stop`` is set, or an interrupt comes: what has ended then is kept."""
+        """Run until all trials have ended, or ``stop`` is set: what has ended then is kept."""
         self._ask(pool)
-        try:
-            while self._told < len(self.trials) and not self._stop.is_set():
-                self._take(pool, pool.next(LOOK))
-        except KeyboardInterrupt:
-            self._stop.set()
-            raise
-        finally:
-            while self._stop.is_set() and (ended := pool.next(0.0)) is not None:
-                self.trials[ended[0]].outcome = ended[1]
+        while self._told < len(self.trials) and not self._stop.is_set():
+            self._take(pool, pool.next(LOOK))
+        if self._stop.is_set():
+            for number, outcome in pool.ended():
+                self.trials[number].outcome = outcome
 
     def _ask(self, pool: Pool) -> None:
         # Counted from the last trial told, not from those running, and asked after each tell: what the sampler knows
         # when it is asked must not hang on who is fast.
-        while not self._asked_all and len(self.trials) - self._told < self._search.at_once:
-            params = self._search.ask()
+        while not self._asked_all and len(self.trials) - self._told < self._search.at_once and not self._stop.is_set():
+            try:
+                with self._asking():
+                    params = self._search.ask()
+            except KeyboardInterrupt:
+                self._stop.set()
+                return
             if params is None:
                 self._asked_all = True
                 return

@@ -50,7 +50,7 @@ def judge(result: SweepResult, told: Sequence[str]) -> Judgement:
 def _completeness(result: SweepResult, judgement: Judgement) -> None:
     ended = sum(trial.outcome is not None for trial in result.trials)
     failed = [trial for trial in result.trials if trial.state == "failed"]
-    if result.interrupted:
+    if result.interrupted and ended < result.planned:
         judgement.warnings.append(f"Interrupted: {ended} of {result.planned} trials ended.")
     if failed and failed[0].outcome is not None:
         judgement.notes.append(

@@ -12,3 +12,5 @@ def dask_setup(worker: Any) -> None:  # noqa: ARG001 - the name and argument tha
     if threading.current_thread() is threading.main_thread():
         # Ctrl-C goes to the terminal's whole group. Workers end when the sweep closes them, not in the middle of words.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked by the parent, up to here

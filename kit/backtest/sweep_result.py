@@ -26,7 +26,7 @@ BEST_SHOWN: Final = 10
 
 
 class SweepResult:
-    """The trials of a sweep. ``interrupted``: it was stopped before all had ended.
+    """The trials of a sweep. ``interrupted``: an interrupt or a cancellation came before it had ended.
 
     ``objective`` is what the search went by and ``direction`` where to, ``windows`` the in-sample and the held-out time
     (seconds since the epoch), ``search`` and ``setting`` say how it was done, ``own_objective`` that

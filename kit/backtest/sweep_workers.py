@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
+import signal
 import sys
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Protocol
@@ -44,6 +46,10 @@ class Pool(Protocol):
 
     def next(self, timeout: float) -> tuple[int, Outcome] | None:
         """Return the next trial that ended; ``None`` if none did within ``timeout`` seconds."""
+        ...
+
+    def ended(self) -> Iterator[tuple[int, Outcome]]:
+        """Give the trials that have ended by now."""
         ...
 
 
@@ -103,6 +109,27 @@ class DaskPool:
             f"the Dask cluster lost trial {number} ({future.status}); is its scheduler still running?"
         )
 
+    def ended(self) -> Iterator[tuple[int, Outcome]]:
+        """Give the trials that have ended by now, also those of which no word has come here yet."""
+        known = self._known_to_have_ended()
+        until = SYSTEM_TIME.monotonic() + RESULT_TIMEOUT
+        while True:
+            left = until - SYSTEM_TIME.monotonic() if known & self._running.keys() else 0.0
+            if (found := self.next(max(left, 0.0))) is not None:
+                yield found
+            elif left <= 0.0:
+                return
+
+    def _known_to_have_ended(self) -> set[int]:
+        keys = {future.key: number for number, future in self._running.items()}
+        try:
+            holders = self._client.sync(
+                self._client.scheduler.who_has, keys=list(keys), callback_timeout=RESULT_TIMEOUT
+            )
+        except (OSError, TimeoutError):  # without the scheduler's word, those that are here already
+            return set()
+        return {keys[key] for key, workers in holders.items() if workers and key in keys}
+
     def _look_after_workers(self) -> None:
         now = SYSTEM_TIME.monotonic()
         if self._cluster is None or now < self._looked + NO_WORKERS / 10:
@@ -152,26 +179,47 @@ def _embedded(workers: int, room: Path) -> Iterator[Any]:
         "distributed.scheduler.active-memory-manager.start": False,
         "distributed.admin.system-monitor.gil.enabled": False,
     }
-    with dask.config.set(settings):
-        cluster = _dask.LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,  # a backtest holds the interpreter's lock nearly all the time
-            worker_class=TrialNanny,
-            host="127.0.0.1",
-            security=True,  # other users of the machine can connect to its ports, but not give orders
-            dashboard_address=None,
-            worker_dashboard_address=None,
-            # Dask's scheduler has a web server in any case; on a port that is free, with nothing on it.
-            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-            memory_limit=0,  # mapped feeds would count as a worker's memory, though any number of them share it
-            local_directory=str(room / "workers"),
-            preload=["kit.backtest.sweep_preload"],
-            silence_logs=logging.CRITICAL,
-        )
+    with _quiet():
+        with dask.config.set(settings):
+            cluster = _dask.LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,  # a backtest holds the interpreter's lock nearly all the time
+                worker_class=TrialNanny,
+                host="127.0.0.1",
+                security=True,  # other users of the machine can connect to its ports, but not give orders
+                dashboard_address=None,
+                worker_dashboard_address=None,
+                # Dask's scheduler has a web server in any case; on a port that is free, with nothing on it.
+                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+                memory_limit=0,  # mapped feeds would count as a worker's memory, though any number of them share it
+                local_directory=str(room / "workers"),
+                preload=["kit.backtest.sweep_preload"],
+                silence_logs=logging.CRITICAL,
+            )
+        try:
+            yield cluster
+        finally:
+            _close(cluster)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Show nothing that Dask logs here, until its loop has ended: it tells of processes that are meant to end."""
+    shown = [(handler, handler.level) for handler in logging.getLogger("distributed").handlers]
+    for handler, _ in shown:
+        handler.setLevel(logging.CRITICAL + 1)
     try:
-        yield cluster
+        yield
     finally:
+        for handler, level in shown:
+            handler.setLevel(level)
+
+
+def _close(cluster: Any) -> None:
+    try:
         cluster.close(timeout=CLOSE_TIMEOUT)
+    except TimeoutError:  # on a machine with too much to do; what the trials brought is worth more
+        logger.warning("the sweep's workers did not end within %g s; they do with this process", CLOSE_TIMEOUT)
 
 
 @contextlib.contextmanager
@@ -232,5 +280,24 @@ class TrialNanny(distributed.Nanny):
 
     async def instantiate(self) -> Any:
         """Start the process."""
+        _keep_interrupts_from_children()
         with _MAIN_HIDDEN:
             return await super().instantiate()
+
+    async def kill(self, timeout: float = 5.0, reason: str = "") -> None:
+        """End the process at once: by then its trials have been fetched, or are given up."""
+        worker = self.process
+        if worker is not None and worker.process is not None:
+            await worker.process.kill()
+        await super().kill(timeout=timeout, reason=reason)
+
+
+def _keep_interrupts_from_children() -> None:
+    """Block SIGINT in the cluster's thread, and so in the processes started from it, until they ignore it themselves.
+
+    Ctrl-C goes to the terminal's whole group; a worker that still imports would die of it, with a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is threading.main_thread():
+        return
+    resource_tracker.ensure_running()  # starting it lifts the block again
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -235,15 +235,15 @@ def test_ctrl_c_keeps_what_is_done_in_a_script_without_a_main_guard(tmp_path, in
     finally:
         process.kill()
     lines = out.splitlines()
-    assert lines[0] == "main"
-    assert len(lines) == 2, out  # no worker ran the script again
+    assert lines[0] == "main", (out, err)
+    assert len(lines) == 2, (out, err)  # no worker ran the script again
     told = json.loads(lines[1])
-    assert told["interrupted"]
-    assert "done" in told["states"][:3]
-    assert told["states"][3:] == ["not run"] * 3
-    assert process.returncode == 0
-    assert time.monotonic() - begun < 45  # the trials that were under way would have slept for 60 s
-    assert "Traceback" not in err
+    assert told["interrupted"], (out, err)
+    assert "done" in told["states"][:3], (out, err)
+    assert told["states"][3:] == ["not run"] * 3, (out, err)
+    assert process.returncode == 0, (out, err)
+    assert time.monotonic() - begun < 45, err  # the trials that were under way would have slept for 60 s
+    assert "Traceback" not in err, err
 
 
 def test_a_cluster_of_ones_own(events):

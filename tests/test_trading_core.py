@@ -94,7 +94,7 @@ async def test_asking_again_for_a_connector_hands_it_back(core, venue):
     assert await connect(core) is market
     await core.add_connector("binance", [PAIR, "ETH/USDT"], mode="live", credentials=CREDENTIALS)
     assert market.trading_pairs == (PAIR, "ETH/USDT")
-    assert len(core.clock.children) == 1
+    assert core.clock.children == (core.history, core["binance"])
 
 
 async def test_another_configuration_replaces_the_connector_and_says_so(core, venue, caplog):
@@ -103,7 +103,7 @@ async def test_another_configuration_replaces_the_connector_and_says_so(core, ve
         other = await core.add_connector("binance", [PAIR], mode="data")
     assert other is not market
     assert "replaced" in caplog.text
-    assert core.clock.children == (other,)
+    assert core.clock.children == (core.history, other)
 
 
 @pytest.mark.parametrize(

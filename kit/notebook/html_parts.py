@@ -89,3 +89,26 @@ def percent(fraction: float | Decimal) -> str:
     """Return a fraction as percent, no idle zeros."""
     text = number(fraction * 100, 4)
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
+
+
+def spark(points: Sequence[tuple[float, float]], width: int = 160, height: int = 26) -> str:
+    """Return a small curve of (time, value) with a line at zero, as a picture; nothing for fewer than two points."""
+    if len(points) < 2:
+        return ""
+    low, high = min(0.0, *(value for _, value in points)), max(0.0, *(value for _, value in points))
+    begin, end = points[0][0], points[-1][0]
+    reach, span = (high - low) or 1.0, (end - begin) or 1.0
+
+    def y(value: float) -> float:
+        return 1 + (high - value) / reach * (height - 2)
+
+    every = max(1, len(points) // width)
+    shown = [*points[::every], points[-1]]
+    line = " ".join(f"{(time - begin) / span * width:.1f},{y(value):.1f}" for time, value in shown)
+    color = BID if points[-1][1] >= 0 else ASK
+    return (
+        f'<svg role="img" width="{width}" height="{height}" viewBox="0 0 {width} {height}">'
+        f"<title>from {shown[0][1]:.6g} to {shown[-1][1]:.6g}</title>"
+        f'<line x1="0" x2="{width}" y1="{y(0.0):.1f}" y2="{y(0.0):.1f}" stroke="currentColor" stroke-opacity="0.3"/>'
+        f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="1.5"/></svg>'
+    )

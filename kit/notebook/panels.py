@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kit.connectors.connector import Connector
     from kit.notebook.cockpit_widget import CockpitWidget, HealthWidget, RedWidget, SwitchWidget
-    from kit.notebook.widgets import ControlsWidget, DepthWidget, LadderWidget, OrdersWidget
+    from kit.notebook.widgets import (
+        BalancesWidget,
+        ControlsWidget,
+        DepthWidget,
+        LadderWidget,
+        LogWidget,
+        OrdersWidget,
+        PnlWidget,
+        PriceWidget,
+    )
     from kit.strategy.strategy_base import StrategyBase
     from kit.trading_core import TradingCore
 
@@ -56,6 +65,45 @@ def controls(strategy: StrategyBase, only: Iterable[str] | None = None) -> Contr
     from kit.notebook.widgets import ControlsWidget
 
     return ControlsWidget(ControlsModel(strategy, only))
+
+
+def price(market: Connector, pair: str) -> PriceWidget:
+    """Show the mid price of a pair over time live, own fills as marks, own resting orders as lines.
+
+    Prices in quote, one a second, from the core's ticks and while it is seen. Raises ``UnknownPair``.
+    """
+    from kit.notebook.price_model import PriceModel
+    from kit.notebook.widgets import PriceWidget
+
+    return PriceWidget(PriceModel(market, pair))
+
+
+def pnl(core: TradingCore) -> PnlWidget:
+    """Show profit (quote) and inventory (base) of this session's fills over time, fees included, for each market."""
+    from kit.notebook.pnl_model import PnlModel
+    from kit.notebook.widgets import PnlWidget
+
+    return PnlWidget(PnlModel(core))
+
+
+def balances(core: TradingCore) -> BalancesWidget:
+    """Show what each account holds live: total, available, in orders, worth in the quote of its first pair."""
+    from kit.notebook.balances_model import BalancesModel
+    from kit.notebook.widgets import BalancesWidget
+
+    return BalancesWidget(BalancesModel(core))
+
+
+def log(core: TradingCore, level: str = "info") -> LogWidget:
+    """Show a core's errors, each with count and traceback, and the last lines of its log live.
+
+    ``level`` is the least that is shown at first: ``debug``, ``info``, ``warning`` or ``error``; the panel's menu
+    changes it. Raises ``InvalidInput`` for another.
+    """
+    from kit.notebook.log_model import LogModel
+    from kit.notebook.widgets import LogWidget
+
+    return LogWidget(LogModel(core, level))
 
 
 def cockpit(core: TradingCore) -> CockpitWidget:

@@ -115,6 +115,34 @@ class OrdersWidget(LiveWidget):
     _css = _read("live.css", "orders.css")
 
 
+class PriceWidget(LiveWidget):
+    """The price over time on a canvas."""
+
+    _esm = _read("live.js", "chart.js", "price.js")
+    _css = _read("live.css", "price.css")
+
+
+class PnlWidget(LiveWidget):
+    """Profit and inventory over time on a canvas, the figures of now beside it."""
+
+    _esm = _read("live.js", "chart.js", "pnl.js")
+    _css = _read("live.css", "pnl.css")
+
+
+class BalancesWidget(LiveWidget):
+    """The accounts as a table."""
+
+    _esm = _read("live.js", "balances.js")
+    _css = _read("live.css", "balances.css")
+
+
+class LogWidget(LiveWidget):
+    """Errors, and the last lines of the log."""
+
+    _esm = _read("live.js", "log.js")
+    _css = _read("live.css", "log.css")
+
+
 class ControlsWidget(LiveWidget):
     """The form of parameters."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kit.core.clock import Clock
 from kit.core.time_iterator import TimeIterator
-from kit.trading.market_track import track_of
+from kit.trading.market_track import Fill, track_of
 from kit.trading.series import Series
 
 if TYPE_CHECKING:
@@ -112,6 +112,19 @@ class PnlHistory(TimeIterator):
                 return price
         last = self._series[market].last if market in self._series else None
         return last[1] if last is not None else math.nan
+
+    def fills(self, market: Market, since: float = -math.inf) -> list[Fill]:
+        """Return the own fills on a market from ``since`` on, oldest first."""
+        found = [
+            Fill(
+                fill.timestamp, fill.trading_pair, float(fill.price), float(fill.amount), fill.trade_type.value == "buy"
+            )
+            for log in tuple(self._logs())
+            if (log.connector_name, self._mode_of(log)) == market[:2]
+            for fill in log.fills.copy()
+            if fill.trading_pair == market.trading_pair and fill.timestamp >= since
+        ]
+        return sorted(found)
 
     @property
     def markets(self) -> tuple[Market, ...]:

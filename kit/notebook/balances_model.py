@@ -1,0 +1,164 @@
+"""What every account of a core holds, valued where a price is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from kit.core.affinity import LoopAffinity
+from kit.errors import NotSupported
+from kit.notebook.formats import decimals_of, escape, exact, html_table, money_decimals, number, split_pair
+from kit.notebook.html_parts import bar, soft, stack, title, word
+from kit.notebook.panel import Frame
+
+if TYPE_CHECKING:
+    from kit.connectors.connector import Connector
+    from kit.trading_core import TradingCore
+
+MAX_ROWS: Final = 60
+"""Assets that an account shows; those of its pairs come first."""
+
+_ZERO: Final = Decimal(0)
+
+
+class Holding(NamedTuple):
+    """An asset of an account as texts: ``exact`` to the last digit, ``worth`` in quote, ``free`` in per mille."""
+
+    connector: str
+    mode: str
+    asset: str
+    total: str
+    available: str
+    used: str
+    worth: str
+    exact: str
+    free: int
+
+
+class BalancesModel:
+    """The accounts that a core trades with, one row an asset, those of its pairs first."""
+
+    def __init__(self, core: TradingCore) -> None:
+        self.core = core
+        self.name = f"balances of {core.name}"
+        self._last: dict[str, Any] | None = None
+
+    @property
+    def affinity(self) -> LoopAffinity:
+        """Return the hop to the core's loop."""
+        return self.core.affinity
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the core was stopped."""
+        return not self.core.in_use
+
+    def frame(self, full: bool) -> Frame | None:
+        """Return all rows, ``None`` when none changed."""
+        now = self._content()
+        if not full and now == self._last:
+            return None
+        self._last = now
+        return Frame(now)
+
+    def _content(self) -> dict[str, Any]:
+        rows, more, quote = [], 0, ""
+        for name, connector in self.core.connectors.items():
+            if connector.mode == "data":
+                continue
+            held = list(_holdings(name, connector))
+            rows += held[:MAX_ROWS]
+            more += max(0, len(held) - MAX_ROWS)
+            quote = quote or _quote(connector)
+        return {
+            "core": self.core.name,
+            "state": "" if self.core.in_use else "stopped",
+            "quote": quote,
+            "more": more,
+            "rows": [list(row) for row in rows],
+        }
+
+    def command(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Refuse: nothing can be asked of balances."""
+        raise NotSupported(f"balances take no command {message.get('do')!r}")
+
+    def text(self) -> str:
+        """Return a line an asset."""
+        rows = [Holding(*row) for row in self._content()["rows"]]
+        lines = [
+            f"  {row.asset}: {row.total} total, {row.available} available ({row.connector} {row.mode})" for row in rows
+        ]
+        return "\n".join([self.name if lines else f"{self.name}: no account yet", *lines])
+
+    def html(self) -> str:
+        """Return the table with bars of what is free."""
+        now = self._content()
+        rows = [Holding(*row) for row in now["rows"]]
+        if not rows:
+            return stack(title(self.name, soft("no account yet")))
+        cells = [
+            [
+                f"<b>{escape(row.asset)}</b>",
+                f"{escape(row.connector)} {word(row.mode, 'bad' if row.mode == 'live' else '')}",
+                escape(row.total),
+                escape(row.available),
+                escape(row.used),
+                escape(row.worth),
+                bar(row.free / 1000, "currentColor", 6),
+            ]
+            for row in rows
+        ]
+        head = ["asset", "account", "total", "available", "in orders", f"worth [{now['quote']}]", "free"]
+        left = soft(f"and {now['more']} more assets") if now["more"] else ""
+        return stack(title(self.name, left), html_table(head, cells, left=2))
+
+
+def _quote(connector: Connector) -> str:
+    return split_pair(connector.trading_pairs[0])[1] if connector.trading_pairs else ""
+
+
+def _holdings(name: str, connector: Connector) -> Iterator[Holding]:
+    """Yield what a connector's account holds: the assets of its pairs, then all else that is not zero."""
+    balances = connector.balances
+    pairs = dict.fromkeys(asset for pair in connector.trading_pairs for asset in split_pair(pair))
+    others = [asset for asset in balances.assets if asset not in pairs and balances.total(asset)]
+    for asset in [*pairs, *others]:
+        total, available = balances.total(asset), balances.available(asset)
+        decimals = _decimals(connector, asset)
+        worth = _worth(connector, asset, total)
+        used = total - available
+        yield Holding(
+            name,
+            connector.mode,
+            asset,
+            number(total, decimals),
+            number(available, decimals),
+            number(used, decimals) if used > 0 else "—",
+            number(worth, money_decimals(_quote(connector), 2)) if worth is not None else "—",
+            f"{exact(total)} {asset}, {exact(available)} available",
+            round(1000 * available / total) if total > 0 else 0,
+        )
+
+
+def _decimals(connector: Connector, asset: str) -> int:
+    for pair in connector.trading_pairs:
+        base, quote = split_pair(pair)
+        rule = connector.trading_rules.get(pair)
+        if asset == quote:
+            return money_decimals(quote, decimals_of(rule.min_price_increment if rule else None, 2))
+        if asset == base:
+            return decimals_of(rule.min_base_amount_increment if rule else None, 6)
+    return 6
+
+
+def _worth(connector: Connector, asset: str, total: Decimal) -> Decimal | None:
+    """Return what an amount is worth in the quote of the first pair, ``None`` where no streamed pair tells."""
+    wanted = _quote(connector)
+    if asset == wanted:
+        return total
+    for pair in connector.trading_pairs:
+        if split_pair(pair) == (asset, wanted):
+            mid = connector.get_mid_price(pair)
+            return total * mid if mid.is_finite() else None
+    return _ZERO if not total else None

@@ -1,0 +1,312 @@
+// Charts over time on a canvas: panes one below the other that share the time axis, marks of own fills, lines of own
+// resting orders, and a crosshair for pointer and keyboard.
+
+const CHART_COLOURS = ["text", "soft", "line", "ground", "bid", "ask", "bid-soft", "ask-soft", "own", "accent"];
+const SPANS = { "5 min": 300, "15 min": 900, "1 h": 3600, "6 h": 21600, all: Infinity };
+
+// Samples as the page keeps them: one array a column, the first one times in seconds since the epoch.
+function chartColumns(count) { return Array.from({ length: count }, () => []); }
+
+function chartAppend(columns, head, buffer) {
+  const values = new Float32Array(buffer.buffer.slice(buffer.byteOffset, buffer.byteOffset + buffer.byteLength));
+  const bases = [head.start, head.reference];
+  columns.forEach((column, index) => {
+    for (let i = 0; i < head.count; i += 1) column.push((bases[index] ?? 0) + values[index * head.count + i]);
+  });
+}
+
+function chartSpan(id, onChange) {
+  const select = make("select", { class: "span", "aria-label": "time shown", title: "time shown" },
+    ...Object.keys(SPANS).map((name) => make("option", { value: name }, name)));
+  let kept = null;
+  try { kept = localStorage.getItem(`kit-span-${id}`); } catch { /* a page that may keep nothing */ }
+  select.value = kept in SPANS ? kept : "15 min";
+  select.addEventListener("change", () => {
+    try { localStorage.setItem(`kit-span-${id}`, select.value); } catch { /* as above */ }
+    onChange();
+  });
+  return { select, get seconds() { return SPANS[select.value]; } };
+}
+
+function timeChart(canvas, root, { describe, soon }) {
+  let colors = null, pointer = null, last = null, map = null;
+
+  function palette() {
+    if (colors) return colors;
+    const style = getComputedStyle(root);
+    colors = { font: style.fontFamily };
+    for (const name of CHART_COLOURS) colors[name] = style.getPropertyValue(`--kit-${name}`).trim();
+    return colors;
+  }
+
+  function firstShown(times, from) {
+    let low = 0, high = times.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (times[middle] < from) low = middle + 1; else high = middle;
+    }
+    return low;
+  }
+
+  // The samples from just before the span on, so that the line enters at the edge.
+  const shownFrom = (times, from) => Math.max(0, firstShown(times, from) - 1);
+
+  function rangeOf(pane, from) {
+    let low = Infinity, high = -Infinity;
+    const take = (value) => { if (value < low) low = value; if (value > high) high = value; };
+    for (const line of pane.lines) for (let i = shownFrom(line.times, from); i < line.times.length; i += 1) take(line.values[i]);
+    for (const mark of pane.marks ?? []) if (mark.time >= from) take(mark.value);
+    if (low <= high) {
+      // Orders far away must not flatten the price: those are shown at the edge.
+      const reach = Math.max(high - low, Math.abs(high) * 1e-5) * 3;
+      for (const level of pane.levels ?? []) if (level.value > low - reach && level.value < high + reach) take(level.value);
+    }
+    if (pane.zero) take(0);
+    if (low > high) return null;
+    const least = pane.least ?? (Math.abs(high) * 1e-6 || 1e-6);
+    if (high - low < least) { const middle = (low + high) / 2; low = middle - least / 2; high = middle + least / 2; }
+    const air = (high - low) * 0.08;
+    return [low - air, high + air];
+  }
+
+  function layout(spec, g) {
+    const width = canvas.clientWidth, height = canvas.clientHeight;
+    const panes = spec.panes.map((pane) => ({ pane, range: rangeOf(pane, spec.from) }));
+    let wide = 30;
+    for (const { pane, range } of panes) {
+      if (range) for (const value of range) wide = Math.max(wide, g.measureText(pane.write(value)).width);
+    }
+    const box = { left: 2, right: width - wide - 10, bottom: height - 18 };
+    const total = spec.panes.reduce((sum, pane) => sum + (pane.share ?? 1), 0);
+    const gap = 10, room = box.bottom - gap * (panes.length - 1) - 2;
+    let y = 2;
+    for (const each of panes) {
+      each.top = y;
+      each.bottom = y + room * (each.pane.share ?? 1) / total;
+      y = each.bottom + gap;
+      const [low, high] = each.range ?? [0, 1];
+      each.y = (value) => each.bottom - (value - low) / (high - low) * (each.bottom - each.top);
+    }
+    const span = Math.max(spec.to - spec.from, 1);
+    return {
+      width, height, box, panes, from: spec.from, to: spec.to,
+      x: (time) => box.left + (time - spec.from) / span * (box.right - box.left),
+      time: (x) => spec.from + (x - box.left) / (box.right - box.left) * span,
+    };
+  }
+
+  function draw(spec) {
+    last = spec;
+    const ratio = window.devicePixelRatio || 1;
+    const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+    if (!width || !height) return;
+    const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
+    if (canvas.width !== w || canvas.height !== h) { canvas.width = w; canvas.height = h; }
+    const g = canvas.getContext("2d"), c = palette();
+    g.setTransform(ratio, 0, 0, ratio, 0, 0);
+    g.clearRect(0, 0, width, height);
+    g.font = `11px ${c.font}`;
+    map = layout(spec, g);
+    timeAxis(g, c);
+    for (const each of map.panes) drawPane(g, c, each);
+    if (pointer !== null) crosshair(g, c);
+  }
+
+  function timeAxis(g, c) {
+    const { box } = map, step = timeStep(map.to - map.from, Math.max(2, Math.floor((box.right - box.left) / 80)));
+    const zone = new Date().getTimezoneOffset() * 60;
+    g.textBaseline = "top";
+    g.textAlign = "center";
+    for (let time = Math.ceil((map.from - zone) / step) * step + zone; time <= map.to; time += step) {
+      const x = Math.round(map.x(time)) + 0.5;
+      g.strokeStyle = c.line;
+      g.lineWidth = 1;
+      g.globalAlpha = 0.6;
+      for (const each of map.panes) stroke(g, x, each.top, x, each.bottom);
+      g.globalAlpha = 1;
+      const text = clockText(time, step), half = g.measureText(text).width / 2;
+      if (x - half < 0 || x + half > map.width) continue;
+      g.fillStyle = c.soft;
+      g.fillText(text, x, box.bottom + 5);
+    }
+  }
+
+  function drawPane(g, c, each) {
+    const { pane, range } = each, { box } = map;
+    g.textBaseline = "middle";
+    g.textAlign = "left";
+    g.lineWidth = 1;
+    if (range) {
+      const count = Math.max(2, Math.floor((each.bottom - each.top) / 28));
+      for (const value of niceTicks(range[0], range[1], count)) {
+        const y = Math.round(each.y(value)) + 0.5;
+        g.strokeStyle = c.line;
+        stroke(g, box.left, y, box.right, y);
+        g.fillStyle = c.soft;
+        g.fillText(pane.write(value), box.right + 6, Math.min(Math.max(y, each.top + 6), each.bottom - 5));
+      }
+    }
+    g.save();
+    g.beginPath();
+    g.rect(box.left, each.top, box.right - box.left, each.bottom - each.top);
+    g.clip();
+    if (range) {
+      if (pane.zero) { g.strokeStyle = c.soft; stroke(g, box.left, Math.round(each.y(0)) + 0.5, box.right, Math.round(each.y(0)) + 0.5); }
+      for (const level of pane.levels ?? []) drawLevel(g, c, each, level);
+      for (const line of pane.lines) (line.signed ? drawSigned : drawLine)(g, c, each, line);
+      for (const mark of pane.marks ?? []) if (mark.time >= map.from) drawMark(g, c, each, mark);
+    }
+    if (pane.label) {
+      g.textBaseline = "top";
+      const wide = g.measureText(pane.label).width;
+      g.fillStyle = c.ground;
+      g.globalAlpha = 0.75;
+      g.fillRect(box.left, each.top, wide + 8, 14);
+      g.globalAlpha = 1;
+      g.fillStyle = c.soft;
+      g.fillText(pane.label, box.left + 4, each.top + 1);
+    }
+    g.restore();
+  }
+
+  function path(g, each, line) {
+    const from = shownFrom(line.times, map.from);
+    g.beginPath();
+    let y = each.y(line.values[from]), x = map.x(line.times[from]);
+    g.moveTo(x, y);
+    for (let i = from + 1; i < line.times.length; i += 1) {
+      x = map.x(line.times[i]);
+      if (line.step) g.lineTo(x, y);
+      y = each.y(line.values[i]);
+      g.lineTo(x, y);
+    }
+    return [map.x(line.times[from]), x];
+  }
+
+  function drawLine(g, c, each, line) {
+    if (!line.times.length) return;
+    path(g, each, line);
+    g.strokeStyle = c[line.color];
+    g.lineWidth = 1.5;
+    g.lineJoin = "round";
+    g.stroke();
+  }
+
+  // Above zero in the colour of gains, below in that of losses.
+  function drawSigned(g, c, each, line) {
+    if (!line.times.length) return;
+    const zero = each.y(0);
+    for (const [top, bottom, color] of [[each.top, zero, "bid"], [zero, each.bottom, "ask"]]) {
+      if (bottom <= top) continue;
+      g.save();
+      g.beginPath();
+      g.rect(map.box.left, top, map.box.right - map.box.left, bottom - top);
+      g.clip();
+      const [first, end] = path(g, each, line);
+      g.strokeStyle = c[color];
+      g.lineWidth = 1.5;
+      g.stroke();
+      g.lineTo(end, zero);
+      g.lineTo(first, zero);
+      g.closePath();
+      g.fillStyle = c[`${color}-soft`];
+      g.fill();
+      g.restore();
+    }
+  }
+
+  function drawLevel(g, c, each, level) {
+    const at = each.y(level.value), y = Math.min(Math.max(at, each.top + 1), each.bottom - 1);
+    g.strokeStyle = level.isBuy ? c.bid : c.ask;
+    g.lineWidth = 1;
+    g.setLineDash(at === y ? [5, 4] : [1, 4]); // dotted at the edge: farther away than what is shown
+    stroke(g, map.box.left, Math.round(y) + 0.5, map.box.right, Math.round(y) + 0.5);
+    g.setLineDash([]);
+  }
+
+  function drawMark(g, c, each, mark) {
+    const x = map.x(mark.time), y = each.y(mark.value), tip = mark.isBuy ? 1 : -1;
+    g.beginPath();
+    g.moveTo(x, y);
+    g.lineTo(x - 4.5, y + 8 * tip);
+    g.lineTo(x + 4.5, y + 8 * tip);
+    g.closePath();
+    g.fillStyle = mark.isBuy ? c.bid : c.ask;
+    g.fill();
+    g.strokeStyle = c.ground;
+    g.lineWidth = 1;
+    g.stroke();
+  }
+
+  function crosshair(g, c) {
+    const x = Math.min(Math.max(pointer, map.box.left), map.box.right);
+    g.strokeStyle = c.soft;
+    g.lineWidth = 1;
+    for (const each of map.panes) stroke(g, Math.round(x) + 0.5, each.top, Math.round(x) + 0.5, each.bottom);
+    describe(map.time(x), (time) => Math.abs(map.x(time) - x) < 6);
+  }
+
+  function move(to) {
+    pointer = to;
+    if (to === null) describe(null);
+    soon();
+  }
+  canvas.addEventListener("pointermove", (event) => move(event.offsetX));
+  canvas.addEventListener("pointerleave", () => move(null));
+  canvas.addEventListener("blur", () => move(null));
+  canvas.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const from = pointer ?? map?.box.right ?? canvas.clientWidth;
+    move(Math.min(Math.max(from + step * (event.shiftKey ? 20 : 4), 0), canvas.clientWidth));
+  });
+  const sizes = new ResizeObserver(() => last && soon());
+  sizes.observe(canvas);
+  return { draw, retheme() { colors = null; }, close() { sizes.disconnect(); } };
+}
+
+function nearest(times, time) {
+  let low = 0, high = times.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (times[middle] < time) low = middle + 1; else high = middle;
+  }
+  return low > 0 && time - times[low - 1] < times[low] - time ? low - 1 : low;
+}
+
+function stroke(g, x1, y1, x2, y2) {
+  g.beginPath();
+  g.moveTo(x1, y1);
+  g.lineTo(x2, y2);
+  g.stroke();
+}
+
+function niceTicks(low, high, count) {
+  const rough = (high - low) / count;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((value) => value >= rough * 0.999);
+  const found = [];
+  for (let index = Math.ceil(low / step); index * step <= high; index += 1) found.push(index * step);
+  return found;
+}
+
+function timeStep(span, count) {
+  const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
+  return steps.find((step) => step >= span / count) ?? 86400 * Math.ceil(span / count / 86400);
+}
+
+function clockText(time, step = 1) {
+  const at = new Date(time * 1000), two = (value) => String(value).padStart(2, "0");
+  if (step >= 86400) return `${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+  return `${two(at.getHours())}:${two(at.getMinutes())}${step < 60 ? `:${two(at.getSeconds())}` : ""}`;
+}
+
+const written = (value, decimals) =>
+  value.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+
+function signedText(value, decimals) {
+  const text = written(Math.abs(value), decimals);
+  return /[1-9]/.test(text) ? `${value < 0 ? "\u2212" : "+"}${text}` : text;
+}

@@ -70,14 +70,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _call(command: Sequence[str], variables: Mapping[str, str]) -> int:
-    server = subprocess.Popen(command, env={**os.environ, **variables})  # noqa: S603  (our interpreter, user's options)
+    """Run JupyterLab, hand every signal on to it, and wait for its end.
 
-    def end(number: int, _frame: object) -> None:
-        # Ctrl-C in a terminal reaches JupyterLab by itself, another signal does not.
-        if number != signal.SIGINT or not sys.stdin.isatty():
-            server.terminate()
+    It is in a process group of its own, as it takes a second Ctrl-C, such as a terminal's beside ours, for impatience.
+    """
+    posix = sys.platform != "win32"
+    server = subprocess.Popen(  # noqa: S603  (our own interpreter, the user's own options)
+        command, env={**os.environ, **variables}, process_group=0 if posix else None
+    )
 
-    previous = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    def hand_on(number: int, _frame: object) -> None:
+        if posix:
+            server.send_signal(signal.SIGTERM if number != signal.SIGINT else number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if posix else (signal.SIGINT,)
+    previous = {number: signal.signal(number, hand_on) for number in numbers}
     try:
         return server.wait()
     finally:

@@ -1,6 +1,10 @@
 """What `kit lab` prepares for JupyterLab."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -10,8 +14,10 @@ from jupyterlab_server.workspaces_handler import WorkspacesManager
 from kit.__main__ import main
 from kit.commands import lab
 from kit.commands.lab_workspace import NAME, cockpit_cell, layout, prepare
+from kit.errors import NotSupported
 
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = ROOT / "notebooks"
 
 
 def write(path, *tags):
@@ -76,3 +82,51 @@ def test_it_opens_the_workspace_and_leaves_nothing(tmp_path, monkeypatch):
 def test_what_is_not_there_is_told(arguments, capsys):
     assert main(["lab", *arguments]) == 1
     assert arguments[1] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("number", "heard"),
+    [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGTERM), (signal.SIGHUP, signal.SIGTERM)],
+)
+def test_a_signal_reaches_jupyterlab_once_and_its_end_is_waited_for(tmp_path, number, heard):
+    stand_in = tmp_path / "jupyterlab.py"
+    stand_in.write_text(
+        "import signal, sys, time\n"
+        "def stop(number, _):\n    time.sleep(0.5)\n    print('orderly', number, flush=True)\n    sys.exit(7)\n"
+        "for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):\n    signal.signal(number, stop)\n"
+        "print('up', flush=True)\ntime.sleep(30)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kit", "lab"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
+    assert process.stdout.readline() == "up\n"
+    os.killpg(process.pid, number)
+    rest, _ = process.communicate(timeout=20)
+    assert (rest, process.returncode) == (f"orderly {int(heard)}\n", 7)
+
+
+def test_it_copies_shipped_notebooks_and_never_overwrites_the_users_copy(tmp_path, monkeypatch):
+    shipped = tmp_path / "prefix" / "share" / "kit-trading" / "notebooks"
+    shipped.mkdir(parents=True)
+    (shipped / lab.QUICKSTART).write_text(json.dumps({"cells": []}))
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setattr(lab.sys, "prefix", str(tmp_path / "prefix"))
+    monkeypatch.setattr(lab, "__file__", str(tmp_path / "site" / "kit" / "commands" / "lab.py"))
+    copy = lab.notebooks_folder() / lab.QUICKSTART
+    assert copy.read_text() == (shipped / lab.QUICKSTART).read_text()
+    copy.write_text("mine")
+    assert (lab.notebooks_folder() / lab.QUICKSTART).read_text() == "mine"
+
+
+def test_without_any_notebooks_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(lab.sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(lab, "__file__", str(tmp_path / "a" / "b" / "lab.py"))
+    with pytest.raises(NotSupported, match="--notebooks"):
+        lab.notebooks_folder()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.commands.endpoints import endpoint_of
-from kit.errors import InvalidInput, MissingCredentials, NotSupported
+from kit.errors import InvalidInput, MissingCredentials
 
 if TYPE_CHECKING:
     from kit.config.key_names import KeyName
@@ -81,13 +81,10 @@ def _ask_passphrase(path: Path, new: bool) -> str:
 def _add(args: argparse.Namespace) -> int:
     from kit.config import store
     from kit.config.key_names import KeyName
-    from kit.connectors.ccxt_exchange import required_credentials
+    from kit.connectors.key_check import needs_password
 
     name = KeyName.parse(args.name)
-    needed = required_credentials(name.exchange)
-    if foreign := sorted(needed - {"apiKey", "secret", "password"}):
-        raise NotSupported(f"{name.exchange} signs with {' and '.join(foreign)}, which the kit cannot do yet")
-    credentials = _ask_key(name, args.secret_file, "password" in needed)
+    credentials = _ask_key(name, args.secret_file, needs_password(name.exchange))
     keys = store()
     where = keys.add(name, credentials, args.store)
     kept = keys.keyring.backend if where == "keyring" else str(keys.file.path)

@@ -14,6 +14,7 @@ MAIN: Final = "main"
 
 _EXCHANGE: Final = re.compile(r"[a-z0-9_]{1,40}")
 _ACCOUNT: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_PEM: Final = re.compile(r"(-----BEGIN [A-Z ]+-----)([A-Za-z0-9+/=\s]+)(-----END [A-Z ]+-----)")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -59,9 +60,11 @@ class StoredKey:
 def checked(api_key: str, secret: str, password: str | None = None) -> Credentials:
     """Return credentials without the white space that came along with them; raises ``InvalidInput``, naming no value.
 
-    A secret may be a whole PEM block (RSA, Ed25519).
+    A secret may be a whole PEM block (RSA, Ed25519), also one whose line breaks were lost in a one-line field.
     """
     api_key, secret, password = api_key.strip(), secret.strip(), (password or "").strip() or None
+    if block := _PEM.fullmatch(secret):
+        secret = "\n".join((block[1], *re.findall(r"\S{1,64}", "".join(block[2].split())), block[3]))
     for name, value in (("API key", api_key), ("secret", secret)):
         if not value:
             raise InvalidInput(f"the {name} is empty; paste it from the exchange's page of API keys")

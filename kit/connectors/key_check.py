@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from kit.connectors.ccxt_errors import KEY_REFUSED
-from kit.connectors.ccxt_exchange import CcxtExchange
+from kit.connectors.ccxt_exchange import CcxtExchange, required_credentials
 from kit.connectors.ccxt_profiles import profile_of
 from kit.connectors.client_order_ids import ClientOrderIds
 from kit.connectors.pairs import normalize_pair
 from kit.core.clock import SYSTEM_TIME, TimeSource
 from kit.core.tasks import TaskSupervisor
-from kit.errors import AuthenticationFailed, KitError, NotReady, UnknownPair
+from kit.errors import AuthenticationFailed, KitError, NotReady, NotSupported, UnknownPair
 from kit.types.market import TradingRule
 from kit.types.orders import AccountMessage, CancelFailed, CancelRequest
 from kit.types.ports import AccountPort, Credentials, Endpoint, OrderPort
@@ -36,6 +36,17 @@ class KeyReport:
     clock_offset: float | None = None
     assets: tuple[str, ...] = ()
     problem: str = ""
+
+
+def needs_password(exchange_id: str) -> bool:
+    """Tell whether an exchange's keys have a password, too.
+
+    Raises ``UnknownExchange``, and ``NotSupported`` for one that signs with something else than a key and a secret.
+    """
+    needed = required_credentials(exchange_id)
+    if foreign := sorted(needed - {"apiKey", "secret", "password"}):
+        raise NotSupported(f"{exchange_id} signs with {' and '.join(foreign)}, which the kit cannot do yet")
+    return "password" in needed
 
 
 class Account(AccountPort, OrderPort, Protocol):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kit.connectors.connector import Connector
     from kit.notebook.cockpit_widget import CockpitWidget, HealthWidget, RedWidget, SwitchWidget
+    from kit.notebook.key_entry import KeysWidget
     from kit.notebook.widgets import (
         BalancesWidget,
         ControlsWidget,
@@ -124,6 +125,19 @@ def cockpit(core: TradingCore) -> CockpitWidget:
 
 _cockpits: weakref.WeakKeyDictionary[TradingCore, weakref.ref[CockpitWidget]] = weakref.WeakKeyDictionary()
 """Weak on both sides, as a panel knows its core: open panels are kept by ipywidgets."""
+
+
+def keys() -> KeysWidget:
+    """Show the API keys that the kit finds, without themselves, and a form to store, try and remove them.
+
+    What is typed goes into the system's keyring or, where there is none, into a file encrypted under a passphrase, and
+    never into the notebook: it is sent once as a message of its own and cleared on the page. After that,
+    ``core.add_connector("binance", …, mode="live")`` finds the key by itself.
+    """
+    from kit.notebook.key_entry import KeysWidget
+    from kit.notebook.key_model import KeyModel
+
+    return KeysWidget(KeyModel())
 
 
 def health(core: TradingCore) -> HealthWidget:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import NoReturn, Protocol, runtime_checkable
 
 from kit.types.market import MarketMessage, OrderBookSnapshot, TradingRule
 from kit.types.orders import AccountMessage, Balance, CancelRequest, OrderRequest, OrderUpdate, TradeUpdate
@@ -17,11 +17,20 @@ from kit.types.orders import AccountMessage, Balance, CancelRequest, OrderReques
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An account's API key and secret; neither shows in a repr."""
+    """An account's API key and secret; none of it shows in a repr, and they cannot be pickled into any file."""
 
     api_key: str = field(repr=False)
     secret: str = field(repr=False)
     password: str | None = field(default=None, repr=False)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("credentials are never pickled; let the other process find them with kit.config")
+
+    def __copy__(self) -> Credentials:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Credentials:
+        return self
 
 
 @runtime_checkable

@@ -172,6 +172,8 @@ def test_what_came_along_with_a_pasted_key_is_dropped_or_refused():
     assert checked(" k \n", "s\n", " ") == Credentials("k", "s", None)
     pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQ\n-----END PRIVATE KEY-----"
     assert checked("k", pem).secret == pem
+    assert checked("k", pem.replace("\n", "")).secret == pem
+    assert checked("k", pem.replace("\n", " ")).secret == pem
     for key, secret in (("", "s"), ("k", " "), ("k k", "s"), ("k", "s s"), ("k\x00", "s"), ("k", "s\x1b[A")):
         with pytest.raises(InvalidInput) as caught:
             checked(key, secret)

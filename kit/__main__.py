@@ -17,6 +17,7 @@ _COMMANDS = {
     "demo": "run the whole lifecycle against a loopback exchange and watch it",
     "keys": "store API keys where the kit finds them, list, try and remove them",
     "lab": "open JupyterLab: the quickstart notebook left, its cockpit right",
+    "notebook": "make a notebook to write a strategy in",
     "record": "record order books and trades into files, without a strategy",
     "testnet": "run the loopback exchange until interrupted",
 }

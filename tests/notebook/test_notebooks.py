@@ -51,15 +51,14 @@ def check_quickstart(output_of: Callable[[str], str]) -> None:
     """The tables hold what the prose says."""
     assert "cumulative" in output_of("book.bids.head()")
     assert "open orders on the exchange: 0" in output_of("open orders on the exchange")
-    assert "orders_left={}" in output_of("report = await core.stop()")
-    assert "tasks_left=[]" in output_of("report = await core.stop()")
+    assert "no order and no task was left" in output_of("report = await core.stop()")
     assert "applied: 0.0005 0.0005" in output_of("params.update")
     assert "pnl_quote" in output_of("core.pnl")
 
 
 def check_record_and_backtest(output_of: Callable[[str], str]) -> None:
     """Paper and backtest trade alike, the replay decides the same, and nothing is left."""
-    assert "orders_left={}, tasks_left=[]" in output_of("report = await core.stop()")
+    assert "no order and no task was left" in output_of("report = await core.stop()")
     assert "Empty DataFrame" in output_of("recording.gaps()")
     assert "severity='error'" not in output_of("kit.check(events)")
     result = output_of('queue="RiskAverse", **quotes\n')

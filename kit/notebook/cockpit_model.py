@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from kit.core.affinity import LoopAffinity
 from kit.errors import InvalidInput, NotSupported
+from kit.notebook.balances_model import BalancesModel
 from kit.notebook.controls_model import ControlsModel
 from kit.notebook.depth_model import DepthModel
 from kit.notebook.following import FollowingModel, Subject
 from kit.notebook.health_model import HealthModel
+from kit.notebook.log_model import LogModel
 from kit.notebook.orders_model import OrdersModel
 from kit.notebook.panel import Frame, PanelModel
+from kit.notebook.pnl_model import PnlModel
+from kit.notebook.price_model import PriceModel
 from kit.notebook.red_model import RedModel
 from kit.notebook.switch_model import SwitchModel
 
@@ -41,8 +45,12 @@ class CockpitModel:
             "red": RedModel(core),
             "depth": self._of_market("depth", DepthModel),
             "orders": OrdersModel(core),
+            "price": self._of_market("price", PriceModel),
+            "pnl": PnlModel(core),
             "controls": FollowingModel(f"controls of {core.name}", lambda: self.affinity, self._strategy),
+            "balances": BalancesModel(core),
             "health": HealthModel(core),
+            "log": LogModel(core),
         }
 
     @property
@@ -113,8 +121,12 @@ class CockpitModel:
 
     def text(self) -> str:
         """Return the parts as text, the health first."""
-        return "\n\n".join(self.parts[name].text() for name in ("switch", "health", "orders", "controls"))
+        return "\n\n".join(
+            self.parts[name].text() for name in ("switch", "health", "orders", "pnl", "balances", "controls")
+        )
 
     def html(self) -> str:
         """Return the parts as HTML that needs no script."""
-        return "".join(self.parts[name].html() for name in ("switch", "depth", "orders", "health", "controls"))
+        return "".join(
+            self.parts[name].html() for name in ("switch", "depth", "orders", "pnl", "balances", "health", "controls")
+        )

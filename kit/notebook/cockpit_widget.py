@@ -38,7 +38,7 @@ class RedWidget(LiveWidget):
         return UrgentPanel(model, self._send_frame, on_views=self._note_views)
 
 
-PARTS = ("switch", "red", "depth", "orders", "controls", "health")
+PARTS = ("switch", "red", "depth", "orders", "price", "pnl", "controls", "balances", "health", "log")
 """Parts with a script and a style sheet of their name."""
 
 _EXPORT = re.compile(r"^export default \{ render \};\s*$", re.MULTILINE)
@@ -50,7 +50,7 @@ def _script() -> str:
     for name in PARTS:
         inside = _EXPORT.sub("return { render };", _read(f"{name}.js"))
         parts.append(f'"{name}": (() => {{\n{inside}\n}})(),')
-    return "\n".join([_read("live.js"), "const PARTS = {", *parts, "};", _read("cockpit.js")])
+    return "\n".join([_read("live.js", "chart.js"), "const PARTS = {", *parts, "};", _read("cockpit.js")])
 
 
 class CockpitWidget(LiveWidget):

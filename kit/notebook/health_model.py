@@ -110,7 +110,7 @@ class HealthModel:
             strategy_row(core.strategy),
         ]
         for name, connector in core.connectors.items():
-            rows += connector_rows(name, connector)
+            rows += connector_rows(name, connector, alone=len(core.connectors) == 1)
         items = core.errors.items
         return [
             *rows,

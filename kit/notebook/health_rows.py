@@ -81,16 +81,17 @@ def loop_row(worst: float, max_lag: float, guard: Guard | None) -> Row:
     return Row("loop", graded(worst, STALL), value, f"in the last minute; ever {seconds(max_lag)}{limit}")
 
 
-def connector_rows(name: str, connector: Connector) -> Iterator[Row]:
-    """Judge connection, private stream, feeds and rate limits of a connector."""
+def connector_rows(name: str, connector: Connector, *, alone: bool) -> Iterator[Row]:
+    """Judge connection, private stream, feeds and rate limits of a connector; ``alone``: there is no other one."""
+    prefix = "" if alone else f"{name} "
     port = connector.status["port"]
     counters: Mapping[str, Any] = port if isinstance(port, Mapping) else {}
     yield _network_row(name, connector, counters)
     if connector.mode != "data":
-        yield _account_row(name, connector)
+        yield _account_row(f"{prefix}account", connector)
     for pair in connector.trading_pairs:
-        yield feed_row(pair, connector.order_book_tracker.status(pair))
-    if (row := limits_row(name, counters.get("limits"))) is not None:
+        yield feed_row(f"{prefix}{pair}", connector.order_book_tracker.status(pair))
+    if (row := limits_row(f"{prefix}rate limits", counters.get("limits"))) is not None:
         yield row
 
 
@@ -111,8 +112,7 @@ def _network_row(name: str, connector: Connector, port: Mapping[str, Any]) -> Ro
     return Row(name, "bad", word, connector.last_error or times)
 
 
-def _account_row(name: str, connector: Connector) -> Row:
-    label = f"{name} account"
+def _account_row(label: str, connector: Connector) -> Row:
     if connector.trading_refused:
         return Row(label, "bad", "refused", connector.trading_refused)
     stream = connector.user_stream_tracker
@@ -126,20 +126,20 @@ def _account_row(name: str, connector: Connector) -> Row:
     return Row(label, "bad", f"{connector.mode}, not in step", detail)
 
 
-def feed_row(pair: str, status: BookStatus) -> Row:
+def feed_row(label: str, status: BookStatus) -> Row:
     """Judge a book's feed."""
     counts = {"gaps": status.gaps, "resyncs": status.resyncs, "bad messages": status.rejected + status.crossed}
     troubles = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
     detail = f"{status.diffs:,} changes, {status.trades:,} trades; {troubles or 'no gaps'}"
     if status.age is None or not status.synced:
-        return Row(pair, "bad", "waits for a snapshot", status.last_error or detail)
-    value = f"{seconds(math.floor(status.age * 10) / 10)} old" if status.age >= 1 else "under 1 s old"
+        return Row(label, "bad", "waits for a snapshot", status.last_error or detail)
+    value = f"{status.age:.1f} s old"
     if status.stale:
-        return Row(pair, "bad", f"stale, {value}", detail)
-    return Row(pair, "look" if status.age >= SILENT else "good", value, detail)
+        return Row(label, "bad", f"stale, {value}", detail)
+    return Row(label, "look" if status.age >= SILENT else "good", value, detail)
 
 
-def limits_row(name: str, limits: object) -> Row | None:
+def limits_row(label: str, limits: object) -> Row | None:
     """Judge the fullest rate limit; ``None`` where there is none."""
     usage = limits.get("usage") if isinstance(limits, Mapping) else None
     if not isinstance(limits, Mapping) or not isinstance(usage, Mapping) or not usage:
@@ -152,7 +152,7 @@ def limits_row(name: str, limits: object) -> Row | None:
     if verdict == "good" and waiting:
         verdict = "look"
     detail = f"{used:,} of {allowed:,} {fullest}; {waiting} wait; refused {refused} times"
-    return Row(f"{name} limits", verdict, f"{shares[fullest]:.0%} used", detail)
+    return Row(label, verdict, f"{shares[fullest]:.0%} used", detail)
 
 
 def guard_row(guard: Guard | None, live: bool) -> Row:
@@ -175,8 +175,8 @@ def guard_row(guard: Guard | None, live: bool) -> Row:
 def red_row(path: RedPath) -> Row:
     """Judge the red button's way while a cell runs."""
     verdict: Verdict = "good" if path.works else "look"
-    word, _, _ = path.text.partition(":")
-    return Row("red button", verdict, word, path.text)
+    word, _, why = path.text.partition(": ")
+    return Row("red button", verdict, word, why)
 
 
 def strategy_row(strategy: StrategyBase | None) -> Row:

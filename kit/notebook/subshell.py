@@ -13,8 +13,14 @@ import threading
 from dataclasses import dataclass
 from typing import Any, Final
 
+from kit.core.clock import SYSTEM_TIME, TimeSource
+
 TRIED: Final = ((7, 0), (7, 4))
 """The first and the last version of ipykernel that this was tried with in a browser."""
+
+
+SETTLED: Final = 1.0
+"""Seconds after its first message by which a page has its subshell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +35,26 @@ class RedPath:
 
 
 class Evidence:
-    """Where the last message of a page was handled: ``""`` before the first, else ``"subshell"`` or ``"main"``."""
+    """Where the last message of a page was handled: ``thread`` is ``""`` until it is known, "subshell" or "main".
 
-    def __init__(self) -> None:
+    A page sends its first messages before it has a subshell: those of the first second do not count against it.
+    """
+
+    def __init__(self, time_source: TimeSource = SYSTEM_TIME) -> None:
         self.thread = ""
+        self._time_source = time_source
+        self._first: float | None = None
 
     def note(self) -> None:
         """Note the thread that this is called on, which handles a message right now."""
-        self.thread = "main" if threading.current_thread() is threading.main_thread() else "subshell"
+        now = self._time_source.monotonic()
+        if threading.current_thread() is not threading.main_thread():
+            self.thread = "subshell"
+            return
+        if self._first is None:
+            self._first = now
+        if now - self._first > SETTLED:
+            self.thread = "main"
 
 
 EVIDENCE: Final = Evidence()

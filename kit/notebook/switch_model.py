@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from kit.trading_core import StopReport, TradingCore
 
 MEANINGS: Final = {
-    "off": "no trading",
-    "paper": "simulated orders",
-    "armed": "live is prepared",
+    "off": "no orders",
+    "paper": "simulated",
+    "armed": "checked",
     "live": "real orders",
 }
-"""What each state means, in two words."""
+"""What each state means, in a word or two."""
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 

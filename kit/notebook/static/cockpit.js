@@ -11,6 +11,7 @@ const FOLDED = "kit-cockpit-folded";
 function lineOf(model, part) {
   const listeners = new Set();
   return {
+    widget_manager: model.widget_manager,
     send: (content) => model.send({ ...content, part }),
     on: (_name, listener) => listeners.add(listener),
     off: (_name, listener) => listeners.delete(listener),

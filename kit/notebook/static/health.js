@@ -5,7 +5,8 @@ function render({ model, el }) {
   const body = make("tbody");
   const head = make("thead", { class: "sr" }, make("tr", {}, ...["verdict", "part", "figure"].map((name) => make("th", { scope: "col" }, name))));
   const root = make("div", { class: "kit kit-health", "data-lm-suppress-shortcuts": "true" },
-    make("div", { class: "head" }, title, summary), make("table", { "aria-label": "health" }, head, body));
+    make("div", { class: "head" }, title, summary), make("table", { "aria-label": "health" },
+      make("colgroup", {}, make("col", { class: "verdicts" }), make("col", { class: "parts" }), make("col")), head, body));
   el.append(root);
   let lines = [];
 

@@ -65,9 +65,11 @@ function connect(model, el, { merge = (_state, frame) => frame, paint, retheme =
   watcher.observe(el);
   themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
   tell(false);
+  const soonAgain = setTimeout(() => tell(), 1500); // by now the page has its subshell: shows whether it is used
 
   function close() {
     clearInterval(beat);
+    clearTimeout(soonAgain);
     if (due) cancelAnimationFrame(due);
     watcher.disconnect();
     themes.disconnect();

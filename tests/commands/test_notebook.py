@@ -58,4 +58,4 @@ async def test_it_runs(tmp_path):
     assert all(output.output_type != "error" and output.get("name") != "stderr" for output in outputs)
     assert "no order and no task was left" in outputs[-1]["data"]["text/plain"]
     tables = [output["data"]["text/html"] for output in outputs if "client_order_id" in str(output)]
-    assert any("open" in table for table in tables)
+    assert any("<td>BTC/USDT</td>" in table for table in tables)

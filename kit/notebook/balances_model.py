@@ -132,16 +132,21 @@ def _holdings(name: str, connector: Connector) -> Iterator[Holding]:
             name,
             connector.mode,
             asset,
-            number(total, decimals),
-            number(available, decimals),
-            number(used, decimals) if used > 0 else "—",
+            _written(total, decimals),
+            _written(available, decimals),
+            _written(used, decimals) if used > 0 else "—",
             number(worth, money_decimals(_quote(connector), 2)) if worth is not None else "—",
             f"{exact(total)} {asset}, {exact(available)} available",
             round(1000 * available / total) if total > 0 else 0,
         )
 
 
-def _decimals(connector: Connector, asset: str) -> int:
+def _written(value: Decimal, decimals: int | None) -> str:
+    return exact(value) if decimals is None else number(value, decimals)
+
+
+def _decimals(connector: Connector, asset: str) -> int | None:
+    """Return the decimals that rules of streamed pairs give an asset, ``None`` where none names it."""
     for pair in connector.trading_pairs:
         base, quote = split_pair(pair)
         rule = connector.trading_rules.get(pair)
@@ -149,7 +154,7 @@ def _decimals(connector: Connector, asset: str) -> int:
             return money_decimals(quote, decimals_of(rule.min_price_increment if rule else None, 2))
         if asset == base:
             return decimals_of(rule.min_base_amount_increment if rule else None, 6)
-    return 6
+    return None
 
 
 def _worth(connector: Connector, asset: str, total: Decimal) -> Decimal | None:

@@ -78,12 +78,13 @@ function timeChart(canvas, root, { describe, soon }) {
     }
     const box = { left: 2, right: width - wide - 10, bottom: height - 18 };
     const total = spec.panes.reduce((sum, pane) => sum + (pane.share ?? 1), 0);
-    const gap = 10, room = box.bottom - gap * (panes.length - 1) - 2;
-    let y = 2;
+    const above = (pane) => pane.label ? 16 : 2; // a strip for the label, which the curve must not cross
+    const room = box.bottom - spec.panes.reduce((sum, pane) => sum + above(pane), 0);
+    let y = 0;
     for (const each of panes) {
-      each.top = y;
-      each.bottom = y + room * (each.pane.share ?? 1) / total;
-      y = each.bottom + gap;
+      each.top = y + above(each.pane);
+      each.bottom = each.top + room * (each.pane.share ?? 1) / total;
+      y = each.bottom;
       const [low, high] = each.range ?? [0, 1];
       each.y = (value) => each.bottom - (value - low) / (high - low) * (each.bottom - each.top);
     }
@@ -156,17 +157,11 @@ function timeChart(canvas, root, { describe, soon }) {
       for (const line of pane.lines) (line.signed ? drawSigned : drawLine)(g, c, each, line);
       for (const mark of pane.marks ?? []) if (mark.time >= map.from) drawMark(g, c, each, mark);
     }
-    if (pane.label) {
-      g.textBaseline = "top";
-      const wide = g.measureText(pane.label).width;
-      g.fillStyle = c.ground;
-      g.globalAlpha = 0.75;
-      g.fillRect(box.left, each.top, wide + 8, 14);
-      g.globalAlpha = 1;
-      g.fillStyle = c.soft;
-      g.fillText(pane.label, box.left + 4, each.top + 1);
-    }
     g.restore();
+    if (!pane.label) return;
+    g.textBaseline = "bottom";
+    g.fillStyle = c.soft;
+    g.fillText(pane.label, box.left, each.top - 2);
   }
 
   function path(g, each, line) {

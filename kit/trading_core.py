@@ -28,11 +28,14 @@ from kit.orders.frames import balances_frame, fills_frame, orders_frame
 from kit.orders.session_log import SessionLog, pnl_frame
 from kit.strategy.session_recorder import SessionRecording
 from kit.strategy.strategy_base import StrategyBase
+from kit.trading.core_loop import CoreLoop, LoopKind, checked_kind
 from kit.trading.instance import CoreInstance
 from kit.trading.log_book import LogBook
 from kit.trading.log_feed import CoreLog
 from kit.trading.pnl_history import PnlHistory
+from kit.trading.predecessor import Predecessor, differences
 from kit.trading.red_button import RedButton
+from kit.trading.swap import OrdersChoice, StrategySwap, checked_choice, checked_strategy
 from kit.trading.switch import LiveSwitch
 from kit.trading.switch_commands import SwitchCommands
 from kit.trading.views import CoreViews
@@ -90,15 +93,13 @@ class TradingCore(SwitchCommands, CoreViews):
     _initialised: bool
     clock: Clock
 
-    def __new__(cls, name: str = "main", *, clock: Clock | None = None, **_: Any) -> TradingCore:
-        """Return the live core of that name, else a new one."""
+    def __new__(cls, name: str = "main", *, clock: Clock | None = None, **asked: Any) -> TradingCore:
+        """Return the core of that name where it is in use and as asked for, else a new one."""
         existing = cls._cores.get(name)
-        if clock is None and existing is not None and existing.in_use:
+        if clock is None and existing is not None and existing.in_use and not differences(existing, asked):
             return existing
         core = super().__new__(cls)
         core._initialised = False
-        if clock is None:
-            cls._cores[name] = core
         return core
 
     def __init__(
@@ -112,21 +113,13 @@ class TradingCore(SwitchCommands, CoreViews):
         seed: int | None = None,
         guard: bool = True,
         stall_limit: float | None = None,
+        loop: LoopKind | None = None,
     ) -> None:
         if self._initialised:
-            if tick_size not in (None, self.clock.tick_size):
-                raise InvalidInput(
-                    f"core {name!r} runs with tick_size {self.clock.tick_size:g} s, but {tick_size:g} was asked for; "
-                    f"stop it first with: await kit.TradingCore({name!r}).stop()"
-                )
-            if self.guard is not None and stall_limit not in (None, self.guard.stall_limit):
-                raise InvalidInput(
-                    f"core {name!r} runs with stall_limit {self.guard.stall_limit:g} s, but {stall_limit:g} was asked "
-                    f"for; stop it first with: await kit.TradingCore({name!r}).stop()"
-                )
             return
         self._initialised = True
         self.name = name
+        self._core_loop = CoreLoop(checked_kind(loop or "kernel"), name)
         self._tables = tables
         self._time_source = time_source
         self.clock = clock or Clock(
@@ -157,6 +150,7 @@ class TradingCore(SwitchCommands, CoreViews):
         self._logs: list[SessionLog] = []
         self.history = PnlHistory(lambda: self.connectors, lambda: self._logs)
         self._strategy: StrategyBase | None = None
+        self._swap = StrategySwap()
         self._session: SessionRecording | None = None
         self._recordings = LiveRecordings(time_source)
         self._clock_task: asyncio.Task[None] | None = None
@@ -166,13 +160,33 @@ class TradingCore(SwitchCommands, CoreViews):
         self.switch = LiveSwitch(self, time_source)
         self.red_button = RedButton(self, self._halt, time_source)
         self._instance = CoreInstance(self, time_source)
+        self._predecessor: Predecessor | None = None
+        if clock is None:
+            self._take_the_name()
+
+    def _take_the_name(self) -> None:
+        existing = self._cores.get(self.name)
+        if existing is not None and existing.in_use:
+            self._predecessor = Predecessor(existing, differences(existing, self.configuration))
+        self._cores[self.name] = self
+
+    @property
+    def configuration(self) -> dict[str, object]:
+        """Return what makes it another core when it is asked for otherwise; ``None`` is what it goes without."""
+        guard = self.guard
+        return {
+            "loop": self._core_loop.kind,
+            "tick_size": self.clock.tick_size,
+            "guard": guard is not None,
+            "stall_limit": None if guard is None else guard.stall_limit,
+        }
 
     # -- life ------------------------------------------------------------------------------------------------------
 
     @property
     def in_use(self) -> bool:
-        """Tell whether the core has connectors or runs."""
-        return bool(self.connector_manager.connectors) or self.running
+        """Tell whether the core has connectors, runs, or is about to take the place of one that does."""
+        return bool(self.connector_manager.connectors) or self.running or self._predecessor is not None
 
     @property
     def running(self) -> bool:
@@ -197,10 +211,23 @@ class TradingCore(SwitchCommands, CoreViews):
         return self._lock
 
     async def _on_own_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        loop = self.affinity.loop
-        if loop is None or not loop.is_running():
-            self._settle_on(asyncio.get_running_loop())
+        try:
+            await self._settle()
+        except BaseException:
+            coroutine.close()
+            raise
         return await self._core_log.run(self.affinity.run(coroutine))
+
+    async def _settle(self) -> None:
+        if self._predecessor is not None:
+            try:
+                await self._predecessor.gone()
+            finally:
+                self._predecessor = None
+        with self._core_loop.changing:
+            loop = self.affinity.loop
+            if loop is None or not loop.is_running():
+                self._settle_on(self._core_loop.find())
 
     def _settle_on(self, loop: asyncio.AbstractEventLoop) -> None:
         self.guarding.abandon()
@@ -210,8 +237,13 @@ class TradingCore(SwitchCommands, CoreViews):
         self._lock = asyncio.Lock()
         self.supervisor = TaskSupervisor(self.name)
         self._sync_clock()
+        self._live_on(loop)
+
+    def _live_on(self, loop: asyncio.AbstractEventLoop | None) -> None:
         self.affinity = LoopAffinity(loop, errors=self.errors)
         self.connector_manager.bind(self.supervisor, self.affinity)
+        if self._strategy is not None:
+            self._strategy.live_on(self.affinity)
 
     async def add_connector(
         self,
@@ -416,7 +448,10 @@ class TradingCore(SwitchCommands, CoreViews):
         Waits for the exchange's word on each order, at most ``timeout`` seconds in all, and reports what is left.
         Ending connections that no longer answer takes up to 8 s more.
         """
-        return await self._on_own_loop(self._stop(timeout))
+        report = await self._on_own_loop(self._stop(timeout))
+        if await self._core_loop.end():
+            self._live_on(None)
+        return report
 
     async def _stop(self, timeout: float) -> StopReport:
         if self._clock_task is not None:
@@ -445,29 +480,49 @@ class TradingCore(SwitchCommands, CoreViews):
 
     @property
     def strategy(self) -> StrategyBase | None:
-        """Return the strategy; assigning another one swaps it in between two ticks, the old one's orders cancelled."""
+        """Return the strategy; assigning another one swaps it in between two ticks, the old one's orders cancelled.
+
+        An instance of the same class, or of the same source run again by a cell, with the same arguments and
+        parameters takes the orders over instead. ``swap_strategy`` chooses.
+        """
         return self._strategy
 
     @strategy.setter
     def strategy(self, strategy: StrategyBase | None) -> None:
-        if strategy is not None and not isinstance(strategy, StrategyBase):
-            raise InvalidInput(
-                f"strategy is {strategy!r}; assign an instance of a kit.Strategy subclass, such as "
-                f"kit.PureMarketMaking(market, 'BTC/USDT', …)"
-            )
-        self.affinity.call(self._swap_strategy, strategy)
+        chosen = checked_strategy(strategy)
+        self.affinity.run_sync(self._assign, chosen)
 
-    def _swap_strategy(self, strategy: StrategyBase | None) -> None:
+    def _assign(self, strategy: StrategyBase | None) -> None:
+        self._swap_strategy(strategy, self._swap.choice(self._strategy, strategy))
+
+    def swap_strategy(self, strategy: StrategyBase | None, *, orders: OrdersChoice = "cancel") -> tuple[str, ...]:
+        """Put another strategy (``None``: none) in the place of the present one between two ticks.
+
+        ``orders`` of the present one are cancelled ("cancel"), stay on the exchange with nobody to look after them
+        ("keep": tracked, named in the log and under ``unattended`` in ``status``, cancelled by ``stop``), or become
+        those of the new one with their levels ("adopt": they keep their places in the queue; what it cannot look after,
+        as of another market or pair, is cancelled). Returns the client order ids that this was done with. Callable from
+        any thread. Raises ``InvalidInput`` for what is no strategy and for another choice.
+        """
+        chosen, choice = checked_strategy(strategy), checked_choice(orders)
+        return self.affinity.run_sync(self._swap_strategy, chosen, choice)
+
+    def _swap_strategy(self, strategy: StrategyBase | None, orders: OrdersChoice = "cancel") -> tuple[str, ...]:
         previous = self._strategy
         if strategy is previous:
-            return
-        self._strategy = strategy
+            return ()
         if strategy is not None:
+            strategy.live_on(self.affinity)
             strategy.health.on_failed_tick = self._on_failed_tick
-        self._sync_clock()
         if previous is not None:
             previous.health.on_failed_tick = None
-            previous.cancel_all()
+
+        def exchange() -> None:
+            self._strategy = strategy
+            self._sync_clock()
+
+        with self._core_log.here():
+            return self._swap.carry_out(previous, strategy, orders, exchange)
 
     def _on_failed_tick(self, error: StrategyError) -> None:
         strategy = self._strategy
@@ -578,7 +633,8 @@ class TradingCore(SwitchCommands, CoreViews):
         import pandas as pd
 
         parts: dict[str, Any] = {
-            "core": {"name": self.name, "running": self.running, "tasks": len(self.supervisor)},
+            "core": {"name": self.name, "running": self.running, "tasks": len(self.supervisor)}
+            | {"unattended": ", ".join(self._swap.unattended)},
             "clock": self.clock.stats,
             "guard": self.guard.state if self.guard is not None else {"alive": False, "problems": "switched off"},
         }

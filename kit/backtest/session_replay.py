@@ -196,8 +196,10 @@ class SessionReplay:
         return self.core._sync_clock
 
     def _clock_swap(self, data: Mapping[str, Any] | None) -> Call:
-        strategy = None if data is None else self._strategy(data)
-        return lambda: self.core._swap_strategy(strategy)
+        if data is None:
+            return lambda: self.core._swap_strategy(None)
+        strategy, orders = self._strategy(data), data.get("orders", "cancel")
+        return lambda: self.core._swap_strategy(strategy, orders)
 
     def _command(self, strategy: StrategyBase, command: str, data: Mapping[str, Any]) -> Call:
         markets = self.core.connectors

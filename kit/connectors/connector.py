@@ -17,6 +17,7 @@ from kit.core.at_once import at_once
 from kit.core.clock import SYSTEM_TIME, TimeSource
 from kit.core.network_iterator import NetworkIterator, NetworkStatus
 from kit.core.pubsub import PubSub
+from kit.core.redefined import replaces
 from kit.core.tasks import TaskSupervisor
 from kit.errors import NotReady, TryAgain, UnknownPair
 from kit.market.books import Books
@@ -311,7 +312,17 @@ class Connector(Drawn, MarketView, AccountView, NetworkIterator):
             side.leave_pair(pair)
 
     def add_listener(self, tag: MarketEvent, listener: Any) -> Any:
-        """Subscribe ``listener(event)``; returns the function that unsubscribes it."""
+        """Subscribe ``listener(event)``; returns the function that unsubscribes it. Callable from any thread.
+
+        A function that a notebook's cell defined again takes the place of its older self, so running the cell twice
+        does not double it.
+        """
+        return self.affinity.run_sync(self._add_listener, tag, listener)
+
+    def _add_listener(self, tag: MarketEvent, listener: Any) -> Any:
+        for known in self.pubsub.listeners(tag):
+            if replaces(listener, known):
+                self.pubsub.remove_listener(tag, known)
         return self.pubsub.add_listener(tag, listener)
 
     def __repr__(self) -> str:

@@ -6,12 +6,14 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from kit.core.error_list import ERRORS, ErrorList
 from kit.errors import AmbiguousOutcome, NotReady
 
 T = TypeVar("T")
+
+READ_PATIENCE: Final = 2.0
 
 
 class LoopAffinity:
@@ -93,6 +95,19 @@ class LoopAffinity:
             raise AmbiguousOutcome(
                 f"{fn!r} began on the core's event loop but did not end within {timeout:g} s"
             ) from None
+
+    def read(self, fn: Callable[..., T], *args: Any) -> T:
+        """Return what ``fn(*args)`` reads of the core, all of one moment: called on the loop, or right here.
+
+        From elsewhere it waits at most 2 s for the loop. One that does not answer stands still, within a cell or a
+        tick, and then what is read stands still, too: ``fn`` is called on this thread.
+        """
+        if self.here:
+            return fn(*args)
+        try:
+            return self.run_sync(fn, *args, timeout=READ_PATIENCE)
+        except (NotReady, AmbiguousOutcome):
+            return fn(*args)
 
     def _schedule(self, fn: Callable[..., object], *args: Any) -> None:
         loop = self._loop

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from math import inf, nan
 
+from kit.core.redefined import replaces
 from kit.market.book_errors import BadMessage
 from kit.types.market import PublicTrade
 
@@ -66,8 +67,10 @@ class TradeFeed:
     def add_trade_listener(self, listener: TradeListener) -> Callable[[], None]:
         """Call ``listener(trade)`` for every trade from now on; returns the function that ends it.
 
-        Adding the same listener twice is adding it once.
+        Adding the same listener twice is adding it once, and a function that a notebook's cell defined again takes the
+        place of its older self.
         """
+        self._listeners[:] = [known for known in self._listeners if not replaces(listener, known)]
         if listener not in self._listeners:
             self._listeners.append(listener)
 

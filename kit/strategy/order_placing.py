@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from kit.connectors.pairs import normalize_pair
+from kit.core.affinity import LoopAffinity
 from kit.core.time_iterator import TimeIterator
 from kit.errors import InvalidInput, KitError, NotReady, UnknownPair
 from kit.strategy.event_router import EventRouter
@@ -25,8 +26,9 @@ class OrderPlacing(TimeIterator):
 
     ``logger`` is the standard library's, by the strategy's name. While ``paused`` nothing can be placed.
 
-    The events of its own orders reach its ``did_*`` methods (see ``EventRouter``) while it runs. For use on the core's
-    loop, which is where hooks and notebook cells run.
+    The events of its own orders reach its ``did_*`` methods (see ``EventRouter``) while it runs. Hooks run on the
+    core's loop; ``buy``, ``sell``, ``cancel`` and ``cancel_all`` may be called on any thread and hop there, for at most
+    5 s.
     """
 
     def __init__(self, name: str | None = None) -> None:
@@ -38,6 +40,11 @@ class OrderPlacing(TimeIterator):
         self._trading_pair: str | None = None
         self._orders: Final = OwnOrders()
         self._router: Final = EventRouter(self, self._orders, lambda: self.current_timestamp)
+        self._affinity = LoopAffinity(None)
+
+    def live_on(self, affinity: LoopAffinity) -> None:
+        """Note the core's loop, to which what is called elsewhere hops."""
+        self._affinity = affinity
 
     # -- markets ---------------------------------------------------------------------------------------------------
 
@@ -118,7 +125,8 @@ class OrderPlacing(TimeIterator):
         The market rounds both down to its steps. ``level`` is a note of the strategy's own. Raises ``InvalidInput``
         for what the market cannot take and ``NotReady`` while the strategy does not run, before anything is sent.
         """
-        return self._place(True, amount, price, order_type, market, trading_pair, time_in_force, level).client_order_id
+        asked = (amount, price, order_type, market, trading_pair, time_in_force, level)
+        return self._affinity.run_sync(self._place, True, *asked).client_order_id
 
     def sell(
         self,
@@ -132,7 +140,8 @@ class OrderPlacing(TimeIterator):
         level: int | None = None,
     ) -> str:
         """Place a sell order; as ``buy``."""
-        return self._place(False, amount, price, order_type, market, trading_pair, time_in_force, level).client_order_id
+        asked = (amount, price, order_type, market, trading_pair, time_in_force, level)
+        return self._affinity.run_sync(self._place, False, *asked).client_order_id
 
     def _place(
         self,
@@ -172,6 +181,9 @@ class OrderPlacing(TimeIterator):
         Nothing is sent for an order that ended, or whose cancel is under way for less than 10 s. The exchange's word
         comes as ``did_cancel_order``. Raises ``InvalidInput`` for an id that is not this strategy's.
         """
+        return self._affinity.run_sync(self._cancel_own, order_id)
+
+    def _cancel_own(self, order_id: str) -> bool:
         order = self._orders.get(order_id)
         if order is None:
             raise InvalidInput(f"{order_id!r} is no order of {self.name}; its active orders are in active_orders")
@@ -191,6 +203,9 @@ class OrderPlacing(TimeIterator):
 
         An order whose cancel cannot be asked for, as of a closed market, is logged and does not keep the others.
         """
+        return self._affinity.run_sync(self._cancel_active)
+
+    def _cancel_active(self) -> int:
         asked = 0
         for order in self.active_orders:
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeAlias
 from weakref import WeakSet
 
 from kit.strategy.market_api import Market
@@ -15,6 +15,8 @@ REMEMBERED_SECONDS = 180.0
 """How long ended orders are kept, so that late fills are still attributed."""
 
 _ZERO = Decimal(0)
+
+_Cached: TypeAlias = "tuple[int, tuple[OwnOrder, ...]]"
 
 
 class OwnOrder:
@@ -102,10 +104,12 @@ class OwnOrders:
         self._ended: dict[str, OwnOrder] = {}
         self._endings: deque[OwnOrder] = deque()
         self._last_ended: list[OwnOrder | None] = [None, None]
-        # Rebuilt only after a change: a tick with resting orders reads these several times.
-        self._all: tuple[OwnOrder, ...] | None = ()
-        self._buys: tuple[OwnOrder, ...] | None = ()
-        self._sells: tuple[OwnOrder, ...] | None = ()
+        # Rebuilt only after a change: a tick with resting orders reads these several times. Each with the count of
+        # changes that it was built at, as another thread may build one while this one changes the ledger.
+        self._changes = 0
+        self._all: _Cached = (0, ())
+        self._buys: _Cached = (0, ())
+        self._sells: _Cached = (0, ())
 
     def listen(self, listens: bool) -> None:
         """Note whether the strategy runs and hears of its orders."""
@@ -119,7 +123,7 @@ class OwnOrders:
     def add(self, order: OwnOrder) -> None:
         """Take over a newly placed order."""
         self._active[order.client_order_id] = order
-        self._all = self._buys = self._sells = None
+        self._changes += 1
 
     def get(self, client_order_id: str) -> OwnOrder | None:
         """Return an order, active or ended less than ``REMEMBERED_SECONDS`` ago."""
@@ -128,23 +132,26 @@ class OwnOrders:
     @property
     def active(self) -> tuple[OwnOrder, ...]:
         """Return the orders that rest, or may rest, on the exchange."""
-        if self._all is None:
-            self._all = tuple(self._active.values())
-        return self._all
+        changes, cached = self._changes, self._all
+        if cached[0] != changes:
+            self._all = cached = (changes, tuple(self._active.values()))
+        return cached[1]
 
     @property
     def buys(self) -> tuple[OwnOrder, ...]:
         """Return the active buy orders."""
-        if self._buys is None:
-            self._buys = tuple([order for order in self._active.values() if order.is_buy])
-        return self._buys
+        changes, cached = self._changes, self._buys
+        if cached[0] != changes:
+            self._buys = cached = (changes, tuple([order for order in self.active if order.is_buy]))
+        return cached[1]
 
     @property
     def sells(self) -> tuple[OwnOrder, ...]:
         """Return the active sell orders."""
-        if self._sells is None:
-            self._sells = tuple([order for order in self._active.values() if not order.is_buy])
-        return self._sells
+        changes, cached = self._changes, self._sells
+        if cached[0] != changes:
+            self._sells = cached = (changes, tuple([order for order in self.active if not order.is_buy]))
+        return cached[1]
 
     def opened(self, order: OwnOrder, exchange_order_id: str | None) -> None:
         """Note that the exchange has the order; one that was given up for failed lives again."""
@@ -173,7 +180,7 @@ class OwnOrders:
         self._ended[order.client_order_id] = order
         self._endings.append(order)
         self._last_ended[order.is_buy] = order
-        self._all = self._buys = self._sells = None
+        self._changes += 1
 
     def last_ended(self, is_buy: bool) -> OwnOrder | None:
         """Return the order of a side that ended last, however long ago."""
@@ -210,6 +217,11 @@ class OwnOrders:
             order.exchange_order_id = known.exchange_order_id
             order.state = OrderState.PARTIALLY_FILLED if order.filled_quantity else OrderState.OPEN
             self.add(order)
+
+    def release(self, order: OwnOrder) -> None:
+        """Give an active order away: it is none of this ledger's any more."""
+        if self._active.pop(order.client_order_id, None) is not None:
+            self._changes += 1
 
     def _revive(self, order: OwnOrder) -> None:
         if self._ended.pop(order.client_order_id, None) is not None:

@@ -24,6 +24,7 @@ from kit.strategy.price_source import PriceSource
 from kit.strategy.proposal import PriceSize, Proposal
 from kit.strategy.quoting import QuotingStrategy
 from kit.strategy.renewals import place_renewals
+from kit.strategy.strategy_base import StrategyBase
 from kit.strategy.tick_record import CancelReason, Outcome, TickRecord
 from kit.types.events import BuyOrderCompletedEvent, MarketEvent, OrderFilledEvent
 from kit.types.market import PriceType
@@ -79,6 +80,25 @@ class PureMarketMaking(QuotingStrategy):
         self._looks_back = self._seeds_cost = True
         if self.clock is not None:
             self._inputs.prices.start(self.clock)
+
+    def _take_in(self, previous: StrategyBase, orders: tuple[OwnOrder, ...]) -> None:
+        """Go on where another strategy stopped: its quotes rest for their time, what hung hangs."""
+        params = self._applied
+        self._looks_back = False  # it would let the quotes hang
+        self._outdated = previous.params.model != self.params.model
+        hangs = previous.hanging_orders if isinstance(previous, PureMarketMaking) else ()
+        quotes = [order for order in orders if order not in hangs]
+        if params.hanging_orders_enabled:
+            for order in hangs:
+                self._hanging.add(order)
+            by_level = sorted(
+                (order for order in quotes if order.level is not None), key=lambda order: order.level or 0
+            )
+            buys, sells = ([order for order in by_level if order.is_buy is side] for side in (True, False))
+            self._hanging.pair(buys, sells)
+        if quotes:
+            placed = max(order.creation_timestamp for order in quotes)
+            self._timers.placed(placed, params.order_refresh_time)
 
     def on_params_changed(self, old: BaseParams, new: BaseParams) -> None:
         """Forget the state of what was switched off, take note of what was set anew."""

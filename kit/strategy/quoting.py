@@ -55,6 +55,10 @@ class QuotingStrategy(StrategyBase):
         self._proposed = None
         self._record = TickRecord(timestamp, self._timers, Outcome.NO_TICK)
 
+    def can_adopt(self, order: OwnOrder) -> bool:
+        """Tell whether an order is of the pair that is quoted."""
+        return super().can_adopt(order) and order.trading_pair == self._pair
+
     def on_not_ready(self, timestamp: float) -> None:
         """Withdraw: a stale book or a silent private stream is nothing to leave orders on."""
         record = self._record = TickRecord(timestamp, self._timers)

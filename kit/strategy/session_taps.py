@@ -33,7 +33,7 @@ class SessionTaps:
         self._connectors: dict[str, Connector] = {}
         self._told: dict[str, dict[str, Any]] = {}
         self._clock(core.clock)
-        witness.entrance(core, "_swap_strategy", "swap", core.name, self._swap)
+        witness.entrance(core, "_swap_strategy", "swap", core.name, self._swapped)
         witness.entrance(core, "_sync_clock", "sync", core.name, self._sync)
 
     def begin(self) -> dict[str, Any]:
@@ -51,6 +51,10 @@ class SessionTaps:
             connector.ready_asked = None
 
     # -- the core --------------------------------------------------------------------------------------------------
+
+    def _swapped(self, strategy: StrategyBase | None, orders: str = "cancel") -> dict[str, Any] | None:
+        data = self._swap(strategy)
+        return data if data is None or orders == "cancel" else {**data, "orders": orders}
 
     def _swap(self, strategy: StrategyBase | None) -> dict[str, Any] | None:
         if strategy is None:

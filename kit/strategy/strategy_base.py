@@ -6,13 +6,14 @@ import inspect
 import logging
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 from kit.core.clock import Clock
 from kit.errors import InvalidInput, StrategyError
 from kit.strategy.live_params import LiveParams, apply_pending, start_queueing, stop_queueing
 from kit.strategy.market_api import Market
 from kit.strategy.order_placing import OrderPlacing
+from kit.strategy.own_orders import OwnOrder
 from kit.strategy.params import Params as BaseParams
 from kit.strategy.strategy_health import StrategyHealth
 from kit.strategy.strategy_hooks import StrategyHooks
@@ -38,6 +39,15 @@ class StrategyBase(Drawn, StrategyHooks, OrderPlacing):
 
     Params: ClassVar[type[BaseParams]] = BaseParams
 
+    made_with: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+    """The arguments of the constructor."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Note what a strategy is made with, whatever ``__init__`` a subclass has."""
+        strategy = super().__new__(cls)
+        strategy.made_with = (args, kwargs)
+        return strategy
+
     def __init__(
         self,
         market: Market | None = None,
@@ -51,6 +61,7 @@ class StrategyBase(Drawn, StrategyHooks, OrderPlacing):
         self.params: Final = LiveParams(self._read_params(params, parameters))
         self.health: Final = StrategyHealth(self.name)
         self._waiting_since_warning = -math.inf
+        self._taken_in: tuple[StrategyBase, tuple[OwnOrder, ...]] | None = None
         self._router.on_error = lambda error: self.health.hook_failed(error, self.current_timestamp)
         if market is not None:
             self.add_market(market, trading_pair)
@@ -90,11 +101,25 @@ class StrategyBase(Drawn, StrategyHooks, OrderPlacing):
         self._router.attach(self.markets)
         try:
             self.on_start(timestamp)
+            if self._taken_in is not None:
+                self._take_in(*self._taken_in)
+                self._taken_in = None
         except BaseException as error:
             self.pause(f"on_start failed: {type(error).__name__}: {error}")
             self.cancel_all()
             self._detach(clock)  # a clock leaves out of its run what fails to start, and never stops it
             raise
+
+    def can_adopt(self, order: OwnOrder) -> bool:
+        """Tell whether an order of another strategy could be one of this one's: it must hear of it."""
+        return order.market in self.markets
+
+    def adopted(self, previous: StrategyBase, orders: tuple[OwnOrder, ...]) -> None:
+        """Note orders that were handed over; see ``kit.strategy.handover``."""
+        self._taken_in = (previous, orders)
+
+    def _take_in(self, previous: StrategyBase, orders: tuple[OwnOrder, ...]) -> None:
+        """Fit adopted orders into what the strategy keeps of its own, after ``on_start``."""
 
     def stop(self, clock: Clock) -> None:
         """End: called by the clock. Open orders stay; the core that stops the strategy cancels them."""
@@ -150,6 +175,9 @@ class StrategyBase(Drawn, StrategyHooks, OrderPlacing):
 
     def resume(self) -> None:
         """Act again from the next tick on; the row of failed ticks starts anew."""
+        self._affinity.run_sync(self._resume)
+
+    def _resume(self) -> None:
         self.paused = False
         self.pause_reason = ""
         self.health.reset()

@@ -209,6 +209,11 @@ class ConnectorManager:
             if pair not in pairs:
                 await connector.remove_trading_pair(pair)
 
+    def endpoint_of(self, name: str) -> str | None:
+        """Return the address that a connector was given instead of its exchange's own, ``None`` where it has none."""
+        config = self._configs.get(name)
+        return None if config is None else config.url
+
     async def remove_connector(self, name: str, timeout: float = 10.0) -> list[str]:
         """End a connector: cancel its orders, close its streams; return the ids of orders left open."""
         connector = self.get_connector(name)

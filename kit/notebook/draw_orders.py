@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kit.notebook.drawing import Drawing
-from kit.notebook.formats import ASK, BID, escape, exact, html_table, moment
+from kit.notebook.formats import ASK, BID, decimals_of, escape, exact, html_table, moment, number
 from kit.notebook.html_parts import amount, bar, code, facts, percent, side_word, soft, stack, title, word
 
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ def draw_balances(balances: Balances) -> Drawing:
     rows, lines = [], []
     for asset in balances.assets:
         total, free, held = balances.total(asset), balances.available(asset), balances.held(asset)
-        rows.append([f"<b>{escape(asset)}</b>", exact(total), exact(free), exact(total - free) if total > free else ""])
+        decimals = min(max(decimals_of(value, 0) for value in (total, free)), 8)
+        used = number(total - free, decimals) if total > free else "—"
+        rows.append([f"<b>{escape(asset)}</b>", number(total, decimals), number(free, decimals), used])
         lines.append(f"  {asset}: {exact(total)} total, {exact(free)} available, {exact(held)} held")
     if not rows:
         return Drawing(stack(title("balances", soft("nothing was reported yet"))), "balances: nothing was reported yet")

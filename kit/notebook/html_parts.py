@@ -60,7 +60,7 @@ def bar(share: float, color: str, width: int = 14) -> str:
     """Return a bar of block characters, ``width`` of them for a share of 1."""
     eighths = round(8 * width * min(max(share, 0.0), 1.0))
     blocks = "█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")
-    return f'<span style="color:{color};letter-spacing:0">{blocks}</span>'
+    return f'<span style="color:{color};opacity:0.6;letter-spacing:0">{blocks}</span>'
 
 
 def facts(rows: Iterable[Sequence[str]]) -> str:

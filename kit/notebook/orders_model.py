@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from kit.core.affinity import LoopAffinity
 from kit.errors import InvalidInput, NotSupported, OrderNotFound
-from kit.notebook.formats import escape, exact, html_table
+from kit.notebook.formats import decimals_of, escape, exact, html_table, number
 from kit.notebook.panel import Frame
 
 if TYPE_CHECKING:
     from kit.orders.in_flight_order import InFlightOrder
     from kit.trading_core import TradingCore
+    from kit.types.market import TradingRule
 
 COLUMNS = ("connector", "pair", "side", "price", "amount", "filled", "state")
 Row = list[Any]
@@ -54,7 +55,11 @@ class OrdersModel:
 
     def _read(self) -> dict[str, Row]:
         found = [
-            (order.creation_timestamp, f"{name}/{key}", _row(name, order))
+            (
+                order.creation_timestamp,
+                f"{name}/{key}",
+                _row(name, order, connector.trading_rules.get(order.trading_pair)),
+            )
             for name, connector in self.core.connectors.items()
             for key, order in connector.in_flight_orders.items()
         ]
@@ -92,14 +97,22 @@ class OrdersModel:
         return html_table(COLUMNS, rows, caption=caption, left=3) if rows else f"<div>{escape(caption)}</div>"
 
 
-def _row(connector: str, order: InFlightOrder) -> Row:
+def _written(value: Decimal, decimals: int) -> str:
+    needed = max(decimals, decimals_of(value, 0) if value else 0)
+    return number(value, needed)
+
+
+def _row(connector: str, order: InFlightOrder, rule: TradingRule | None) -> Row:
+    """Write prices and amounts with the decimals of their steps, so that those of a column line up."""
+    prices = decimals_of(rule.min_price_increment if rule else None, 0)
+    amounts = decimals_of(rule.min_base_amount_increment if rule else None, 0)
     return [
         connector,
         order.trading_pair,
         order.trade_type.value.lower(),
-        "market" if order.price is None else exact(order.price),
-        exact(order.amount),
-        exact(order.executed_amount_base or Decimal(0)),
+        "market" if order.price is None else _written(order.price, prices),
+        _written(order.amount, amounts),
+        _written(order.executed_amount_base, amounts) if order.executed_amount_base else "0",
         order.current_state.value.replace("_", " "),
         order.creation_timestamp,
         order.reason,

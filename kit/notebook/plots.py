@@ -127,7 +127,11 @@ def plot_pnl(
             f"core {core.name} has no sample of {market.trading_pair} yet; one comes with each second it runs"
         )
     base, quote = split_pair(market.trading_pair)
-    figure = make_subplots(rows=3, cols=1, shared_xaxes=True, vertical_spacing=0.05, row_heights=[0.44, 0.23, 0.33])
+    titles = (f"price [{quote}]", f"inventory [{base}]", f"profit [{quote}]")
+    figure = make_subplots(
+        rows=3, cols=1, shared_xaxes=True, vertical_spacing=0.07, row_heights=[0.44, 0.23, 0.33], subplot_titles=titles
+    )
+    figure.update_annotations(x=0, xanchor="left", font_size=12)
     fills = core.history.fills(market, rows[0][0])
     prices = decimals_in(fill.price for fill in fills) or 2
     times = [datetime.fromtimestamp(row[0], UTC) for row in rows]
@@ -140,8 +144,6 @@ def plot_pnl(
     _add_line(
         figure, 3, times, [row[3] for row in rows], "profit", color, f"%{{y:+,.{money}f}} {quote}", fill="tozeroy"
     )
-    for row, name in ((1, f"price [{quote}]"), (2, f"inventory [{base}]"), (3, f"profit [{quote}]")):
-        figure.update_yaxes(title_text=name, row=row, col=1)
     figure.update_yaxes(tickformat=",~f", row=1, col=1)
     figure.update_layout(
         title={

@@ -206,7 +206,7 @@ def test_orders_send_changed_rows_only(market, core):
     first = market.add("a", "98", created=1.0)
     frame = panel.frame(full=True)
     assert list(frame.content["rows"]) == ["binance/a", "binance/b"]
-    assert frame.content["rows"]["binance/a"] == ["binance", PAIR, "buy", "98", "0.5", "0", "open", 1.0, ""]
+    assert frame.content["rows"]["binance/a"] == ["binance", PAIR, "buy", "98.00", "0.500", "0", "open", 1.0, ""]
     assert panel.frame(full=False) is None
     first.cancel_requested = True
     frame = panel.frame(full=False)
@@ -239,7 +239,7 @@ def test_orders_of_a_stopped_core(market, core):
     panel = OrdersModel(core)
     assert panel.html() == "<div>orders of main: 0 open</div>"
     market.add("<b>", "98")
-    assert "main: 1 open\nbuy 0.5 BTC/USDT @ 98" in panel.text()
+    assert "main: 1 open\nbuy 0.500 BTC/USDT @ 98.00" in panel.text()
     core.in_use, core.connectors = False, {}
     assert panel.ended
     assert panel.frame(full=True).content["state"] == "stopped"

@@ -1,7 +1,7 @@
 const PNL_FIGURES = ["profit", "inventory", "fees", "fills", "price"];
 
 function render({ model, el }) {
-  const title = make("b", {}, "PnL"), state = make("span", { class: "badge", role: "status" });
+  const title = make("b"), state = make("span", { class: "badge", role: "status" });
   const readout = make("span", { class: "soft readout" });
   const choice = make("select", { class: "choice", "aria-label": "market shown" });
   const span = chartSpan("pnl", () => view.soon());
@@ -13,7 +13,7 @@ function render({ model, el }) {
   const canvas = make("canvas", { role: "img", tabindex: "0" });
   const none = make("div", { class: "soft none" }, "no market to trade on yet: a connector in mode paper or live has one");
   const root = make("div", { class: "kit kit-pnl", "data-lm-suppress-shortcuts": "true" },
-    make("div", { class: "head" }, title, choice, state, readout, span.select), none, make("div", { class: "both" }, figures, canvas));
+    make("div", { class: "head" }, make("b", { class: "what" }, "PnL"), title, choice, state, readout, span.select), none, make("div", { class: "both" }, figures, canvas));
   el.append(root);
   let last = null, chosen = "", labelled = 0;
 
@@ -58,7 +58,8 @@ function render({ model, el }) {
     }
     if (!shown) return;
     choice.value = shown.key;
-    setText(title, frame.markets.length < 2 ? `PnL ${shown.label.split(" ")[0]}` : "PnL");
+    setText(title, frame.markets.length < 2 ? shown.label.split(" ")[0] : "");
+    title.hidden = !title.textContent;
     for (const [name, value, unit] of [["profit", shown.pnl, shown.quote], ["inventory", shown.inventory, shown.base],
       ["fees", shown.fees, shown.quote], ["fills", shown.fills, ""], ["price", shown.price, shown.quote]]) {
       setText(cells[name].value, value);

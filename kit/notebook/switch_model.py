@@ -155,8 +155,7 @@ def accounts(core: TradingCore) -> list[list[str]]:
 
 def endpoint(core: TradingCore, name: str) -> str:
     """Return where a connector connects to: "" for the exchange itself, "testnet at host:port", or "host:port"."""
-    config = getattr(core.connector_manager, "_configs", {}).get(name)
-    url = getattr(config, "url", None)
+    url = core.connector_manager.endpoint_of(name)
     if not url:
         return ""
     parts = urlsplit(url)

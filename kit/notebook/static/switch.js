@@ -142,14 +142,16 @@ function render({ model, el }) {
     if (frame.busy) rows.push(["busy", "…", `${frame.busy}`]);
     if (said) rows.push(["bad", "✕", said.text]);
     else if (frame.outcome && frame.outcome[3]) rows.push([frame.outcome[2] ? "" : "bad", frame.outcome[2] ? "✓" : "✕", frame.outcome[3]]);
-    if (frame.reason) rows.push(["warn", "!", `went back to ${frame.state} at ${clock(frame.since)}: ${frame.reason}`]);
-    if (frame.last_word) rows.push(["", "✓", `the exchange's word: ${frame.last_word}`]);
-    if (frame.strategy?.paused) rows.push(["warn", "!", `${frame.strategy.name} is paused${frame.strategy.reason ? `: ${frame.strategy.reason}` : ""}`]);
+    const word = frame.last_word ? `the exchange's word: ${frame.last_word}` : "";
+    if (frame.reason) rows.push(["warn", "!", `${frame.state} since ${clock(frame.since)}, ${frame.reason}`, word]);
+    else if (word) rows.push(["", "✓", word]);
+    if (frame.strategy?.paused) rows.push(["warn", "‖", `${frame.strategy.name} is paused`, frame.strategy.reason === frame.reason ? "" : frame.strategy.reason]);
     const key = JSON.stringify(rows);
     if (key === shown) return rows.length;
     shown = key;
-    lines.replaceChildren(...rows.map(([kind, mark, text]) =>
-      make("div", { class: `line ${kind}` }, make("span", { class: "mark", "aria-hidden": "true" }, mark), text)));
+    lines.replaceChildren(...rows.map(([kind, mark, text, rest]) =>
+      make("div", { class: `line ${kind}` }, make("span", { class: "mark", "aria-hidden": "true" }, mark),
+        make("span", {}, text, rest ? make("span", { class: "soft" }, ` ${rest}`) : ""))));
     return rows.length;
   }
 

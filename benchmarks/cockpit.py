@@ -22,7 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.browser.exchange import Exchange
+from tests.browser.exchange import ENDPOINT, Exchange
 from tests.browser.lab import LabServer, browser
 from tests.browser.notebook import Notebook
 
@@ -232,6 +232,7 @@ def main() -> None:
         state.mkdir()
         shutil.copy(ROOT / "notebooks" / "00_quickstart.ipynb", root)
         lab, exchange = LabServer(root, state), Exchange("cockpit benchmark")
+        exchange.tell(root)
         try:
             with browser() as chromium:
                 page = chromium.new_context(viewport={"width": 1400, "height": 1600}).new_page()
@@ -240,8 +241,8 @@ def main() -> None:
                 lab.end_kernels()
                 page = chromium.new_context(viewport={"width": 1400, "height": 1600}).new_page()
                 setup = SETUP.format(tick=options.tick, loop=options.loop)
-                notebook = Notebook.write(page, lab, "cockpit.ipynb", [exchange.endpoint, setup, SHOW])
-                for code in (exchange.endpoint, setup):
+                notebook = Notebook.write(page, lab, "cockpit.ipynb", [ENDPOINT, setup, SHOW])
+                for code in (ENDPOINT, setup):
                     if said := notebook.ask(code):
                         sys.exit(said)
                 samples, plain = run(notebook, options.minutes)

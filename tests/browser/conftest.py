@@ -32,6 +32,7 @@ def chromium(lab):
 @pytest.fixture(scope="session")
 def exchange(lab):
     exchange = Exchange("browser tests")
+    exchange.tell(lab.root)
     yield exchange
     exchange.stop()
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -14,6 +17,15 @@ from kit.testnet import Testnet
 from kit.testnet.client import VenueOrder
 
 T = TypeVar("T")
+
+# The keys are in a file, so that no notebook has them in its text.
+ENDPOINT = """import json
+from types import SimpleNamespace
+import kit
+
+with open("endpoint.json") as file:
+    told = json.load(file)
+endpoint = SimpleNamespace(url=told["url"], credentials=kit.Credentials(told["api_key"], told["secret"]))"""
 
 
 def until(condition: Callable[[], T], what: str, timeout: float = 15.0, pause: float = 0.05) -> T:
@@ -39,15 +51,23 @@ class Exchange:
         """Run a coroutine and return its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout)
 
-    @property
-    def endpoint(self) -> str:
-        """A cell that makes ``endpoint``, by which a kernel reaches this exchange."""
+    def tell(self, folder: Path) -> None:
+        """Leave a file in a notebook folder, from which the cell ``ENDPOINT`` makes ``endpoint``."""
         keys = self.testnet.credentials
-        return (
-            "from types import SimpleNamespace\nimport kit\n"
-            f"endpoint = SimpleNamespace(url={self.testnet.url!r}, "
-            f"credentials=kit.Credentials({keys.api_key!r}, {keys.secret!r}))"
-        )
+        facts = {"url": self.testnet.url, "api_key": keys.api_key, "secret": keys.secret}
+        (folder / "endpoint.json").write_text(json.dumps(facts))
+
+    @property
+    def mid_price(self) -> float:
+        """The middle of the best prices of BTC/USDT, in quote."""
+        address = f"{self.testnet.url}/api/v3/ticker/bookTicker?symbol=BTCUSDT"
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            best = json.load(answer)
+        return (float(best["bidPrice"]) + float(best["askPrice"])) / 2
+
+    def freeze(self, frozen: bool = True) -> None:
+        """Stop the random traders, or let them go on."""
+        self.wait(self.testnet.freeze_flow() if frozen else self.testnet.resume_flow())
 
     def open_orders(self, tag: str | None = None) -> list[VenueOrder]:
         """Return the open orders of all kernels, those whose ids begin with ``tag``."""

@@ -1,13 +1,11 @@
 """The live panels in a real JupyterLab: seen, worked by hand, and their effect checked on the exchange's side."""
 
 import re
-import time
 
-import nbformat
-import pytest
 from playwright.sync_api import expect
 
-from tests.browser.lab import open_notebook, run_all
+from tests.browser.exchange import until
+from tests.browser.notebook import COLOURS, Notebook
 
 NAME = "widgets.ipynb"
 CELLS = [
@@ -26,37 +24,6 @@ await core.start()""",
     "panels.controls(strategy)",
     "panels.orders(core)",
 ]
-
-# The colours on a canvas, but for the ground: nothing drawn is nothing found.
-COLOURS = """canvas => {
-    const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
-    const found = new Set();
-    for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200) found.add(data.slice(i, i + 3).join());
-    return found.size; }"""
-
-# Ask the kernel, as a cell would, and return what it prints.
-ASK = """async code => {
-    const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
-    let text = '';
-    const future = kernel.requestExecute({ code, store_history: false });
-    future.onIOPub = message => {
-        if (message.header.msg_type === 'stream') text += message.content.text;
-        if (message.header.msg_type === 'error') text += message.content.evalue;
-    };
-    await future.done;
-    return text; }"""
-
-
-def write_notebook(page, lab):
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    answer = page.request.put(f"{lab.url}/api/contents/{NAME}", data={"type": "notebook", "content": notebook})
-    assert answer.ok, answer.text()
-
-
-@pytest.fixture
-def kernel(page):
-    return lambda code: page.evaluate(ASK, code)
 
 
 def changed(page, locator, timeout=10.0):
@@ -78,13 +45,6 @@ while len([order for order in market.in_flight_orders.values() if order.current_
 strategy.pause()"""
 
 
-def until(condition, what, timeout=15.0):
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, f"waited {timeout:g} s for {what}"
-        time.sleep(0.1)
-
-
 def narrow(page):
     page.set_viewport_size({"width": 640, "height": 1900})
     page.wait_for_timeout(500)
@@ -100,18 +60,11 @@ def own_bid(kernel):
     )
 
 
-def theme(page, name):
-    page.evaluate("name => window.jupyterapp.commands.execute('apputils:change-theme', { theme: name })", name)
-    light = "true" if "Light" in name else "false"
-    page.wait_for_selector(f"body[data-jp-theme-light='{light}']", state="attached")
-    page.wait_for_timeout(600)
-
-
-def test_panels(lab, page, kernel, screenshot):
+def test_panels(lab, page, screenshot):
     page.set_viewport_size({"width": 1280, "height": 1900})
-    write_notebook(page, lab)
-    open_notebook(page, lab, NAME)
-    run_all(page)
+    notebook = Notebook.write(page, lab, NAME, CELLS)
+    kernel = notebook.ask
+    notebook.run_all()
     names = ("depth", "ladder", "controls", "orders")
     depth, ladder, controls, orders = (page.locator(f".kit-{name}") for name in names)
 
@@ -128,7 +81,7 @@ def test_panels(lab, page, kernel, screenshot):
     controls.get_by_role("button", name="Apply 2 changes").click()
     expect(controls.locator("[data-name=bid_spread] .note")).to_contain_text("not a number")
     assert kernel("print(strategy.params.bid_spread, strategy.params.ask_spread)").split() == ["0.002", "0.002"]
-    theme(page, "JupyterLab Dark")
+    notebook.theme("Dark")
     screenshot("panels-dark")
 
     # A right one moves the orders on the exchange; Enter is as good as the button.

@@ -1,0 +1,204 @@
+"""A core with its cockpit in one notebook, worked by hand; what happens is read on the exchange, outside the kernel."""
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+from kit.connectors.client_order_ids import tag_of
+from tests.browser.conftest import SCREENSHOTS
+from tests.browser.exchange import ENDPOINT, until
+from tests.browser.notebook import COLOURS, Notebook
+
+NAME = "lifecycle"
+CELLS = [
+    ENDPOINT,
+    f"""core = kit.TradingCore({NAME!r}, tick_size=0.25)
+market = await core.add_connector("binance", ["BTC/USDT"], mode="live", endpoint=endpoint)
+strategy = core.strategy = kit.PureMarketMaking(
+    market, "BTC/USDT", bid_spread="0.002", ask_spread="0.002", order_amount="0.01", order_levels=2,
+    order_level_spread="0.001", order_refresh_time=2, filled_order_delay=1)
+await core.start()""",
+    "kit.notebook.cockpit(core)",
+]
+# When all four rest, the strategy leaves them alone.
+PAUSE = """import asyncio
+while [order.current_state.value for order in market.in_flight_orders.values()] != ["open"] * 4:
+    await asyncio.sleep(0.01)
+strategy.pause()"""
+BLOCK = "import time\ntime.sleep(30)"
+
+
+class Session:
+    """The notebook, the cockpit's parts on its page, and the exchange."""
+
+    def __init__(self, notebook, exchange):
+        self.notebook, self.exchange, self.page = notebook, exchange, notebook.page
+        self.ask = notebook.ask
+        self.cockpit = self.page.locator(".kit-cockpit")
+        self.orders = self.page.locator(".kit-orders")
+        self.controls = self.page.locator(".kit-controls")
+
+    def open_orders(self):
+        return self.exchange.open_orders(tag_of(NAME))
+
+    def field(self, name):
+        return self.controls.locator(f"[data-name={name}]")
+
+    def nearest(self):
+        """Return how far the nearest own buy order is below the mid price, a fraction; 1 without any."""
+        bids = [float(order.price) for order in self.open_orders() if order.side.value == "buy"]
+        return 1 - max(bids) / self.exchange.mid_price if bids else 1.0
+
+    def quiet(self):
+        """Have four orders that rest until something is done to them: nobody trades, nothing is refreshed."""
+        self.exchange.freeze()
+        self.ask(PAUSE)
+        assert len(self.open_orders()) == 4
+        expect(self.orders.locator("tbody tr")).to_have_count(4)
+
+    def shoot(self, name):
+        SCREENSHOTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+
+@pytest.fixture(scope="module")
+def session(chromium, lab, exchange):
+    context = chromium.new_context(viewport={"width": 1400, "height": 1200})
+    notebook = Notebook.write(context.new_page(), lab, "lifecycle.ipynb", CELLS)
+    notebook.run_all()
+    session = Session(notebook, exchange)
+    expect(session.orders.locator("tbody tr")).to_have_count(4, timeout=20_000)
+    yield session
+    context.close()
+    lab.end_kernels()
+    until(lambda: not session.open_orders(), "the end of the kernel cancels what is left")
+
+
+@pytest.fixture
+def quiet(session):
+    session.quiet()
+    yield session
+    session.ask("strategy.resume()")
+    session.exchange.freeze(False)
+
+
+def test_the_cockpit_shows_the_session(session):
+    canvas = session.cockpit.locator(".kit-depth canvas")
+    canvas.scroll_into_view_if_needed()
+    until(lambda: canvas.evaluate(COLOURS) > 4, "the depth is drawn")
+    expect(session.cockpit.locator(".banner")).to_contain_text("LIVE")
+    for theme in ("Light", "Dark"):
+        session.notebook.theme(theme)
+        session.shoot(f"cockpit-{theme.lower()}")
+    session.notebook.theme("Light")
+
+
+@pytest.mark.parametrize("width", [960, 640])
+def test_everything_stays_inside_in_a_narrow_window(session, width):
+    session.page.set_viewport_size({"width": width, "height": 1700})
+    try:
+        for part in (".kit-cockpit", *(f".kit-cockpit .kit-{name}" for name in ("depth", "controls", "orders"))):
+            inside = session.page.locator(part).first
+            until(lambda: inside.evaluate("part => part.scrollWidth <= part.clientWidth"), f"{part} overflows", 5)  # noqa: B023
+    finally:
+        session.shoot(f"cockpit-{width}")
+        session.page.set_viewport_size({"width": 1400, "height": 1200})
+
+
+def test_a_spread_slider_moves_the_orders_on_the_exchange(session):
+    until(lambda: session.nearest() < 0.003, "orders near the mid price")
+    field = session.field("bid_spread")
+    slider, entry = field.locator("input[type=range]"), field.locator("input[type=text]")
+    box = slider.bounding_box()
+    slider.click(position={"x": box["width"] * 0.9, "y": box["height"] / 2})
+    wanted = float(entry.input_value()) / 100
+    assert wanted > 0.003
+    assert session.ask("print(strategy.params.bid_spread)") == "0.002"  # nothing before Apply
+    session.shoot("slider-moved")
+    session.controls.get_by_role("button", name="Apply").click()
+    until(lambda: abs(session.nearest() - wanted) < wanted / 4, f"the nearest buy order is {wanted:.2%} away")
+    expect(session.controls.locator(".said")).to_have_text(re.compile("^applied"))
+    session.shoot("slider-applied")
+    session.ask("strategy.params.update(bid_spread='0.002')")
+
+
+def test_one_order_is_cancelled_by_its_row(quiet):
+    before = {order.client_order_id for order in quiet.open_orders()}
+    row = quiet.orders.locator("tbody tr").nth(1)
+    order_id = row.get_attribute("data-order").partition("/")[2]
+    row.get_by_role("button").click()
+    expect(quiet.orders.locator(f"[data-order$='{order_id}']")).to_have_count(0)
+    expect(quiet.orders.locator("tbody tr")).to_have_count(3)
+    assert {order.client_order_id for order in quiet.open_orders()} == before - {order_id}
+    quiet.shoot("row-cancelled")
+
+
+# What every number refuses, and sets that contradict each other.
+OUT_OF_BOUNDS = "-1000000"
+UNBOUNDED = {"order_level_amount"}
+CONTRADICTIONS = [
+    {"price_ceiling": "100", "price_floor": "200"},
+    {"bid_spread": "-0.1"},
+    {"bid_order_level_spreads": "1, 2", "bid_order_level_amounts": "1"},
+]
+
+
+@pytest.mark.parametrize("text", ["ten", OUT_OF_BOUNDS])
+def test_every_number_refuses_what_is_none(quiet, text):
+    before = quiet.ask("print(strategy.params.as_dict())"), quiet.open_orders()
+    quiet.controls.locator("details").evaluate("details => { details.open = true; }")
+    entries = quiet.controls.locator(".field.number")
+    names = [entry.get_attribute("data-name") for entry in entries.all()]
+    names = [name for name in names if not (text == OUT_OF_BOUNDS and name in UNBOUNDED)]
+    assert len(names) > 15
+    for name in names:
+        quiet.field(name).locator("input[type=text]").fill(text)
+    quiet.controls.get_by_role("button", name=f"Apply {len(names)} changes").click()
+    for name in names:
+        field = quiet.field(name)
+        expect(field.locator(".note")).to_be_visible()
+        expect(field.locator("input[type=text]")).to_have_attribute("aria-invalid", "true")
+    quiet.shoot(f"controls-{'letters' if text == 'ten' else 'out-of-bounds'}")
+    quiet.controls.get_by_role("button", name="Revert").click()
+    assert (quiet.ask("print(strategy.params.as_dict())"), quiet.open_orders()) == before
+
+
+@pytest.mark.parametrize("values", CONTRADICTIONS, ids=lambda values: next(iter(values)))
+def test_contradicting_sets_are_refused_beside_their_fields(quiet, values):
+    before = quiet.ask("print(strategy.params.as_dict())"), quiet.open_orders()
+    quiet.controls.locator("details").evaluate("details => { details.open = true; }")
+    for name, text in values.items():
+        quiet.field(name).locator("input[type=text]").fill(text)
+    quiet.controls.get_by_role("button", name="Apply").click()
+    expect(quiet.controls.locator(".said.bad")).to_be_visible()
+    told = [quiet.field(name).locator(".note").inner_text() for name in values]
+    assert any(name in note for name in values for note in told), told
+    quiet.shoot(f"controls-{next(iter(values))}")
+    quiet.controls.get_by_role("button", name="Revert").click()
+    assert (quiet.ask("print(strategy.params.as_dict())"), quiet.open_orders()) == before
+
+
+def test_the_red_button_works_while_a_cell_sleeps(quiet):
+    quiet.page.evaluate(
+        """code => { const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+        window.slept = false; kernel.requestExecute({ code }).done.finally(() => { window.slept = true; });
+        return null; }""",
+        BLOCK,
+    )
+    until(lambda: quiet.notebook.kernel_status == "busy", "the kernel sleeps")
+    began = time.monotonic()
+    quiet.cockpit.locator("button.red").click()
+    until(lambda: not quiet.open_orders(), "no order is open on the exchange", 2.0, 0.02)
+    took = time.monotonic() - began
+    print(f"red button: no order is open {took:.2f} s after the click")
+    expect(quiet.cockpit.locator(".news")).to_contain_text("4 orders cancelled, 0 open")
+    assert not quiet.page.evaluate("() => window.slept")
+    quiet.shoot("red-button-while-sleeping")
+    assert took < 2, took
+    quiet.notebook.command("notebook:interrupt-kernel")
+    quiet.page.wait_for_function("() => window.slept")
+    expect(quiet.cockpit.locator(".step[aria-current]")).to_have_attribute("data-state", "off")
+    expect(quiet.cockpit.locator(".banner")).to_be_hidden()
+    quiet.shoot("red-button-afterwards")

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidInput(f"there is no notebook {wanted} in {folder}; kit notebook new makes one")
     with tempfile.TemporaryDirectory(prefix="kit-lab-", ignore_cleanup_errors=True) as prepared:
         variables: dict[str, str] = {}
-        options = [f"--ServerApp.root_dir={folder}", "--ServerApp.answer_yes=True"]
+        options = [f"--ServerApp.root_dir={folder}"]
         if wanted is not None:
             path = Path(wanted).as_posix()
             variables = prepare(Path(prepared), path, cockpit_cell(folder / path))
@@ -70,21 +70,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _call(command: Sequence[str], variables: Mapping[str, str]) -> int:
-    """Run JupyterLab, hand every signal on to it, and wait for its end.
+    """Run JupyterLab and wait for its end, which Ctrl-C, a closed terminal or SIGTERM ask for by SIGTERM.
 
-    It is in a process group of its own, as it takes a second Ctrl-C, such as a terminal's beside ours, for impatience.
+    At that one it ends its kernels in order and asks nobody; SIGINT it takes in different ways, by where it runs. So
+    its process group is not the terminal's.
     """
     posix = sys.platform != "win32"
     server = subprocess.Popen(  # noqa: S603  (our own interpreter, the user's own options)
         command, env={**os.environ, **variables}, process_group=0 if posix else None
     )
 
-    def hand_on(number: int, _frame: object) -> None:
+    def end(_number: int, _frame: object) -> None:
         if posix:
-            server.send_signal(signal.SIGTERM if number != signal.SIGINT else number)
+            server.terminate()
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if posix else (signal.SIGINT,)
-    previous = {number: signal.signal(number, hand_on) for number in numbers}
+    previous = {number: signal.signal(number, end) for number in numbers}
     try:
         return server.wait()
     finally:

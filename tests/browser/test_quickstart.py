@@ -2,17 +2,14 @@
 
 from playwright.sync_api import expect
 
-from tests.browser.lab import cell, open_notebook, run_all
+from tests.browser.lab import cell
+from tests.browser.notebook import Notebook
 
 
 def test_run_all(lab, page, screenshot):
-    open_notebook(page, lab, "00_quickstart.ipynb")
-    run_all(page)
-    for source, text in [
-        ("book.bids.head()", "cumulative"),
-        ("core.orders.tail(8)", "client_order_id"),
-        ("open orders on the exchange", "open orders on the exchange: 0"),
-    ]:
+    notebook = Notebook(page, lab, "00_quickstart.ipynb").open()
+    notebook.run_all()
+    for source, text in [("book.bids.head()", "cumulative"), ("core.orders.tail(8)", "client_order_id")]:
         output = cell(page, source).locator(".jp-Cell-outputArea")
         output.scroll_into_view_if_needed()
         expect(output).to_contain_text(text)
@@ -23,3 +20,5 @@ def test_run_all(lab, page, screenshot):
     cell(page, "core.fills").scroll_into_view_if_needed()
     screenshot("quickstart-fills")
     expect(page.locator(".jp-Notebook .jp-OutputArea-output[data-mime-type*='stderr']")).to_have_count(0)
+    stop = "report = await core.stop()\nprint(report.clean, len(await testnet.open_orders()))"
+    assert notebook.ask(stop).splitlines()[-1] == "True 0"

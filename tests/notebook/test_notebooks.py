@@ -11,6 +11,11 @@ from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 
+STOP = """\
+report = await core.stop()
+print("open orders on the exchange:", len(await testnet.open_orders()))
+report"""
+
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
 def notebook(request):
@@ -24,11 +29,18 @@ def test_outputs_are_stripped(notebook):
             assert cell.execution_count is None
 
 
+def stop_for_certain(notebook: nbformat.NotebookNode) -> None:
+    """Run what stands there for the user to run in the end."""
+    for cell in notebook.cells:
+        cell.source = cell.source.replace("# await core.stop()", STOP)
+
+
 # jupyter_client leaves its own sockets to the garbage collector.
 @pytest.mark.filterwarnings("default::ResourceWarning")
 async def test_it_runs(notebook, tmp_path, monkeypatch):
     monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    stop_for_certain(notebook)
     client = NotebookClient(notebook, timeout=60, kernel_name="python3", store_widget_state=False)
     await client.async_execute()
     assert not list(tmp_path.rglob("*.parquet"))

@@ -98,6 +98,9 @@ class OrderDesk:
         for tag in (MarketEvent.BuyOrderCreated, MarketEvent.SellOrderCreated):
             pubsub.add_listener(tag, self._on_created)
 
+    def __repr__(self) -> str:
+        return f"<OrderDesk: {len(self.unresolved())} unresolved orders>"
+
     def place(
         self,
         trade_type: TradeType,

@@ -29,6 +29,10 @@ class LoopAffinity:
         self.errors = errors
         self._thread: int | None = threading.get_ident() if loop is not None and _running_loop() is loop else None
 
+    def __repr__(self) -> str:
+        words = "no loop" if self._loop is None else "here" if self.here else "another thread"
+        return f"<LoopAffinity: {words}>"
+
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
         """Return the core's loop."""

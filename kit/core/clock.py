@@ -41,6 +41,9 @@ _LOG_PAUSE = 10.0
 class SystemTime:
     """The machine's own time."""
 
+    def __repr__(self) -> str:
+        return "<SystemTime>"
+
     def time(self) -> float:
         """Return the wall clock, seconds since the epoch."""
         return time.time()
@@ -248,6 +251,10 @@ class Clock(Drawn):
             yield
         finally:
             self._driven = False
+
+    def __repr__(self) -> str:
+        state = "running" if self._running else "stopped"
+        return f"<Clock {self.mode.value}, each {self.tick_size:g} s, {state}: {self.stats.ticks} ticks>"
 
     def _begin(self, timestamp: float) -> None:
         self._meter.reset()

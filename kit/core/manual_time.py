@@ -41,6 +41,9 @@ class ManualTime:
         self._order = itertools.count()
         self._timers: list[tuple[float, int, ManualTimer]] = []
 
+    def __repr__(self) -> str:
+        return f"<ManualTime {self.time():g}, {len(self._timers)} waiting>"
+
     def time(self) -> float:
         """Return the wall clock, seconds since the epoch."""
         return self._start + self._elapsed

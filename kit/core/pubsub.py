@@ -62,6 +62,10 @@ class PubSub:
         """Return how often a listener raised."""
         return self._error_count
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{tag.name} {len(listeners)}" for tag, listeners in self._listeners.items() if listeners)
+        return f"<PubSub of listeners: {counts or 'none'}>"
+
     def add_listener(self, tag: MarketEvent, listener: Listener) -> Callable[[], None]:
         """Subscribe ``listener`` to events of the kind ``tag`` and return the function that unsubscribes it.
 

@@ -49,6 +49,9 @@ class TaskSupervisor:
         self._children: list[TaskSupervisor] = []
         self._closed = False
 
+    def __repr__(self) -> str:
+        return f"<TaskSupervisor {self.name}: {', '.join(self.names) or 'no tasks'}>"
+
     @property
     def names(self) -> tuple[str, ...]:
         """Return the names of the running tasks, oldest first; those of child supervisors as ``child/task``."""

@@ -23,6 +23,9 @@ class TimeIterator:
     def __init__(self, name: str | None = None) -> None:
         self.name = name or type(self).__name__
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} {'stopped' if self.clock is None else 'running'}>"
+
     def start(self, clock: Clock, timestamp: float) -> None:
         """Begin with the run of ``clock`` at ``timestamp``."""
         self.clock = clock

@@ -166,6 +166,9 @@ class OrderBookTracker:
 
     # -- what users read ----------------------------------------------------------------------------------------
 
+    def __repr__(self) -> str:
+        return f"<OrderBookTracker: {', '.join(self.order_books) or 'no books'}>"
+
     @property
     def order_books(self) -> dict[str, OrderBook]:
         """Return the books of the tracked pairs, by pair."""

@@ -173,6 +173,9 @@ class Balances(Drawn, ByName):
         """Return a table, one row an asset: asset, total, available, held (float64)."""
         return frames.balances_frame([("", "", self)]).drop(columns=["connector", "mode"])
 
+    def __repr__(self) -> str:
+        return f"<Balances: {', '.join(f'{self.total(asset)} {asset}' for asset in self.assets) or 'none yet'}>"
+
     def _balance(self, asset: str) -> Balance:
         report = self._reports.get(asset)
         return report.balance if report else _NOTHING

@@ -66,6 +66,9 @@ class ClientOrderTracker:
 
     # -- what is known -------------------------------------------------------------------------------------------------
 
+    def __repr__(self) -> str:
+        return f"<ClientOrderTracker: {len(self.active_orders)} active, {len(self.cached_orders)} ended>"
+
     @property
     def active_orders(self) -> Mapping[str, InFlightOrder]:
         """Return the orders whose end is not settled, by client id, oldest first; a live view."""

@@ -105,6 +105,9 @@ class UserStreamTracker:
         trusted = self.ready and not silent
         return LONG_POLL_INTERVAL if trusted or not self._tracker.active_orders else SHORT_POLL_INTERVAL
 
+    def __repr__(self) -> str:
+        return f"<UserStreamTracker: {self.status}>"
+
     @property
     def status(self) -> UserStreamState:
         """Return a snapshot of health and counters."""

@@ -23,6 +23,10 @@ class PriceSource:
     name: str = "price source"
     knows_types: bool = False
 
+    def __repr__(self) -> str:
+        problem = f": {self.problem}" if self.problem else ""
+        return f"<{type(self).__name__} {self.name}{problem}>"
+
     def start(self, clock: Clock) -> None:
         """Begin."""
 

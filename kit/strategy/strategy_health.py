@@ -23,6 +23,10 @@ class StrategyHealth:
         self.last_error: StrategyError | None = None
         self.on_failed_tick: Callable[[StrategyError], None] | None = None
 
+    def __repr__(self) -> str:
+        last = f", last: {self.last_error}" if self.last_error is not None else ""
+        return f"<StrategyHealth: {self.total_errors} errors, {self.consecutive_errors} in a row{last}>"
+
     def hook_failed(self, error: Exception, timestamp: float) -> None:
         """Note that an event hook threw; the tick that follows counts as failed."""
         self._note(error, timestamp)

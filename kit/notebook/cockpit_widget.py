@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ from kit.notebook.cockpit_model import CockpitModel
 from kit.notebook.panel import Panel, PanelModel
 from kit.notebook.red_model import RedModel
 from kit.notebook.urgent_panel import UrgentPanel
-from kit.notebook.widgets import LiveWidget, _read
+from kit.notebook.widgets import LiveWidget, _read, closed_in
 
 
 class HealthWidget(LiveWidget):
@@ -41,15 +40,10 @@ class RedWidget(LiveWidget):
 PARTS = ("switch", "red", "depth", "orders", "price", "pnl", "controls", "balances", "health", "log")
 """Parts with a script and a style sheet of their name."""
 
-_EXPORT = re.compile(r"^export default \{ render \};\s*$", re.MULTILINE)
-
 
 def _script() -> str:
     """Return one script: what views share, each part closed in on itself, and what composes them."""
-    parts = []
-    for name in PARTS:
-        inside = _EXPORT.sub("return { render };", _read(f"{name}.js"))
-        parts.append(f'"{name}": (() => {{\n{inside}\n}})(),')
+    parts = [f'"{name}": {closed_in(name)},' for name in PARTS]
     return "\n".join([_read("live.js", "chart.js"), "const PARTS = {", *parts, "};", _read("cockpit.js")])
 
 

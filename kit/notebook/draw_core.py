@@ -6,8 +6,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from kit.notebook.drawing import Drawing
-from kit.notebook.formats import decimals_of, escape, html_table, lasting, money_decimals, split_pair
-from kit.notebook.html_parts import amount, code, facts, gain, quantity, soft, stack, title, word
+from kit.notebook.formats import escape, html_table, lasting
+from kit.notebook.html_parts import amount, code, facts, quantity, soft, stack, title, word
+from kit.notebook.orders_model import OrdersModel
+from kit.notebook.pnl_model import PnlModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +42,7 @@ def draw_core(core: TradingCore) -> Drawing:
         ("guard", _guard_words(core.guard) if core.guard is not None else soft("switched off")),
     ]
     connectors = _connectors(core) or f'<div style="padding:2px 8px">{soft(_FIRST_STEP)}</div>'
-    return Drawing(stack(head, facts(said), connectors, _profits(core)), _core_text(core), live=_cockpit(core))
+    return Drawing(stack(head, facts(said), connectors, _pictures(core)), _core_text(core), live=_cockpit(core))
 
 
 _FIRST_STEP = 'no connectors yet: market = await core.add_connector("binance", ["BTC/USDT"])'
@@ -72,24 +74,11 @@ def _connectors(core: TradingCore) -> str:
     return html_table(["connector", "mode", "state", "pairs", "orders"], rows, left=4) if rows else ""
 
 
-def _profits(core: TradingCore) -> str:
-    rows = []
-    for row in core.pnl.to_dict("records"):
-        base, quote = split_pair(row["trading_pair"])
-        connector = core.connectors.get(row["connector"])
-        rule = connector.trading_rules.get(row["trading_pair"]) if connector is not None else None
-        prices = decimals_of(rule.min_price_increment if rule else None, 2)
-        amounts = decimals_of(rule.min_base_amount_increment if rule else None, 6)
-        rows.append(
-            [
-                escape(row["connector"]),
-                escape(row["trading_pair"]),
-                str(row["fills"]),
-                f"{gain(row['base_delta'], amounts)} {escape(base)}",
-                f"{gain(row['pnl_quote'], money_decimals(quote, prices))} {escape(quote)}",
-            ]
-        )
-    return html_table(["connector", "pair", "fills", "inventory", "profit"], rows, left=2) if rows else ""
+def _pictures(core: TradingCore) -> str:
+    """Return profit and open orders, where there are any."""
+    orders = any(connector.in_flight_orders for connector in core.connectors.values())
+    parts = [PnlModel(core).html() if core.history.now() else "", OrdersModel(core).html() if orders else ""]
+    return "".join(parts)
 
 
 def _core_text(core: TradingCore) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kit.core.clock import SYSTEM_TIME
 from kit.errors import KitError
 from kit.notebook.controls_model import FIRST
 from kit.notebook.drawing import Drawing
@@ -40,7 +41,7 @@ def draw_strategy(strategy: StrategyBase) -> Drawing:
     told = _explanation(strategy)
     text = "\n".join([repr(strategy), repr(strategy.params), *([repr(told)] if told is not None else [])])
     why: str = "" if told is None else told._repr_html_()  # the name that notebooks ask for
-    return Drawing(stack(head, table, why), text, live=lambda: _controls(strategy))
+    return Drawing(stack(head, table, why), text, live=lambda: _panel(strategy))
 
 
 def _pair(strategy: StrategyBase) -> str:
@@ -56,10 +57,11 @@ def _explanation(strategy: StrategyBase) -> Any:
     return found if hasattr(found, "_repr_html_") else None
 
 
-def _controls(strategy: StrategyBase) -> LiveWidget:
-    from kit.notebook.panels import controls
+def _panel(strategy: StrategyBase) -> LiveWidget:
+    from kit.notebook.strategy_model import StrategyModel
+    from kit.notebook.widgets import StrategyWidget
 
-    return controls(strategy)
+    return StrategyWidget(StrategyModel(strategy, SYSTEM_TIME.monotonic))
 
 
 def draw_live_params(params: LiveParams) -> Drawing:

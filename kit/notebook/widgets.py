@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import weakref
 from collections import OrderedDict
@@ -25,6 +26,14 @@ _lock = threading.RLock()
 
 def _read(*names: str) -> str:
     return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in names)
+
+
+_EXPORT: Final = re.compile(r"^export default \{ render \};\s*$", re.MULTILINE)
+
+
+def closed_in(name: str) -> str:
+    """Return a panel's script as an expression: an object with its ``render``, whose names disturb nobody."""
+    return f"(() => {{\n{_EXPORT.sub('return { render };', _read(f'{name}.js'))}\n}})()"
 
 
 class LiveWidget(anywidget.AnyWidget):
@@ -148,3 +157,10 @@ class ControlsWidget(LiveWidget):
 
     _esm = _read("live.js", "controls.js")
     _css = _read("live.css", "controls.css")
+
+
+class StrategyWidget(LiveWidget):
+    """The form of parameters, and why the strategy quotes what it quotes."""
+
+    _esm = "\n".join([_read("live.js"), f"const CONTROLS = {closed_in('controls')};", _read("strategy.js")])
+    _css = _read("live.css", "controls.css", "strategy.css")

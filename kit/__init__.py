@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from kit.strategy.pure_market_making import PureMarketMaking as PureMarketMaking
     from kit.strategy.strategy_base import StrategyBase as Strategy
     from kit.testnet import Testnet as Testnet
+    from kit.trading.disarming import DisarmRules as DisarmRules
+    from kit.trading.switch import TradingState as TradingState
     from kit.trading_core import StopReport as StopReport
     from kit.trading_core import TradingCore as TradingCore
     from kit.types.events import MarketEvent as MarketEvent
@@ -61,6 +63,7 @@ _HOMES: Final = {
     "Clock": "kit.core.clock",
     "ClockMode": "kit.core.clock",
     "Credentials": "kit.types.ports",
+    "DisarmRules": "kit.trading.disarming",
     "KitError": "kit.errors",
     "ManualTime": "kit.core.clock",
     "MarketEvent": "kit.types.events",
@@ -82,6 +85,7 @@ _HOMES: Final = {
     "TimeIterator": "kit.core.time_iterator",
     "TradeType": "kit.types.market",
     "TradingCore": "kit.trading_core",
+    "TradingState": "kit.trading.switch",
     "UrlPrice": "kit.strategy.polled_price",
     "backtest": "kit.backtest",
     "backtest_async": "kit.backtest.runner",
@@ -106,6 +110,7 @@ __all__ = [
     "Clock",
     "ClockMode",
     "Credentials",
+    "DisarmRules",
     "KitError",
     "ManualTime",
     "MarketEvent",
@@ -127,6 +132,7 @@ __all__ = [
     "TimeIterator",
     "TradeType",
     "TradingCore",
+    "TradingState",
     "UrlPrice",
     "backtest",
     "backtest_async",

@@ -158,11 +158,19 @@ class TradingCore(SwitchCommands, CoreViews):
         self._marks: dict[tuple[str, str], Decimal] = {}
         self._lock = asyncio.Lock()
         self.switch = LiveSwitch(self, time_source)
+        self.guarding.heard = lambda report: self.switch.disarm(f"the guard acted: {report}")
+        if self.guard is not None:
+            self.guard.on_lost = self._end_live
         self.red_button = RedButton(self, self._halt, time_source)
         self._instance = CoreInstance(self, time_source)
         self._predecessor: Predecessor | None = None
         if clock is None:
             self._take_the_name()
+
+    @classmethod
+    def all(cls) -> tuple[TradingCore, ...]:
+        """Return the cores of this process that are in use, each the one that its name hands back."""
+        return tuple(core for core in tuple(cls._cores.values()) if core.in_use)
 
     def _take_the_name(self) -> None:
         existing = self._cores.get(self.name)
@@ -230,6 +238,7 @@ class TradingCore(SwitchCommands, CoreViews):
                 self._settle_on(self._core_loop.find())
 
     def _settle_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.switch.abandoned()
         self.guarding.abandon()
         if left := self.connector_manager.abandon():
             logger.error("core %s: its event loop ended without stop(); orders that may be open: %s", self.name, left)
@@ -291,6 +300,7 @@ class TradingCore(SwitchCommands, CoreViews):
         asked = configure(exchange_id, options["mode"], options["endpoint"], options["credentials"], options["paper"])
         async with self._lock:
             options, config = await self._admit(exchange_id, options, asked)
+            before = tuple(self.connectors.values())
             try:
                 with self.guarding.connecting(config):
                     connector = await self._connect(exchange_id, trading_pairs, **options)
@@ -298,7 +308,23 @@ class TradingCore(SwitchCommands, CoreViews):
             finally:
                 self._instance.settle()
             self._open_log(connector)
+            if connector not in before:
+                await self._let_in(connector)
             return connector
+
+    async def _let_in(self, connector: Connector) -> None:
+        try:
+            await self.switch.joined(connector)
+        except NotReady:
+            left = await self.connector_manager.remove_connector(connector.name)
+            self._sync_clock()
+            await self.guarding.release(connector.name, left)
+            raise
+
+    def account_changed(self, connector: Connector) -> None:
+        """Follow a connector that trades with another account from now on: paper gone live, or back."""
+        self._open_log(connector)
+        self._sync_clock()
 
     async def _admit(
         self, exchange_id: str, options: dict[str, Any], asked: ConnectorConfig
@@ -385,6 +411,7 @@ class TradingCore(SwitchCommands, CoreViews):
             finally:
                 self._sync_clock()
             await self.guarding.release(name, left)
+            self.switch.left()
             self._instance.settle()
             return left
 
@@ -408,8 +435,11 @@ class TradingCore(SwitchCommands, CoreViews):
     async def start(self) -> None:
         """Start the clock and the strategy; does nothing when they run.
 
-        Raises ``NotReady`` when a connector has no connection or the strategy's market is none of this core's, and
-        ``AuthenticationFailed`` when a strategy was set but a live connector's key is refused.
+        With a live connector the pre-flight checks run first (``core.switch.checks``), as an explicit ``mode="live"``
+        is the confirmation; with one on paper the core is on ``PAPER``, and ``go_live`` is the way on.
+
+        Raises ``NotReady`` when a connector has no connection, the strategy's market is none of this core's, or a check
+        failed, which it names; ``AuthenticationFailed`` when a strategy was set but a live connector's key is refused.
         """
         await self._on_own_loop(self._start())
 
@@ -418,8 +448,9 @@ class TradingCore(SwitchCommands, CoreViews):
             if self.running:
                 return
             self._check_connectors()
+            await self.switch.starting()
             self._clock_task = self.supervisor.spawn(self._run_clock(), name="clock")
-            await self.switch.started()
+            self.switch.started()
 
     async def _run_clock(self) -> None:
         await self.clock.run()
@@ -427,6 +458,7 @@ class TradingCore(SwitchCommands, CoreViews):
         logger.error("core %s: the clock ended by itself; the strategy's orders are cancelled", self.name)
         if self._strategy is not None:
             self._strategy.cancel_all()
+        self.switch.disarm("the clock ended by itself")
 
     def _check_connectors(self) -> None:
         connectors = self.connectors.values()
@@ -458,6 +490,7 @@ class TradingCore(SwitchCommands, CoreViews):
             await self.supervisor.cancel(self._clock_task)
         if self._adding is not None:
             self._adding.cancel()
+        self.switch.abort()
         async with self._lock:
             self._clock_task = None
             self._marks |= self._current_marks()
@@ -514,8 +547,9 @@ class TradingCore(SwitchCommands, CoreViews):
         if strategy is not None:
             strategy.live_on(self.affinity)
             strategy.health.on_failed_tick = self._on_failed_tick
+            strategy.gate = self.switch.gate if self.clock.mode is ClockMode.REALTIME else None
         if previous is not None:
-            previous.health.on_failed_tick = None
+            previous.health.on_failed_tick = previous.gate = None
 
         def exchange() -> None:
             self._strategy = strategy
@@ -537,11 +571,20 @@ class TradingCore(SwitchCommands, CoreViews):
         )
         strategy.pause(str(error))
         strategy.cancel_all()
+        self.switch.disarm(f"{strategy.name} was paused after {strategy.consecutive_errors} failed ticks: {error}")
 
     def _halt(self, reason: str) -> None:
         """Keep the strategy from placing orders, from any thread."""
         if self._strategy is not None and not self._strategy.paused:
             self._strategy.pause(f"{reason}; resume() goes on")
+
+    def _end_live(self, reason: str) -> None:
+        """Go back from live because of the guard, from any thread."""
+        self._halt(reason)
+        try:
+            self.affinity.call(self.switch.disarm, reason)
+        except NotReady:
+            logger.warning("core %s cannot go back by itself, as its loop is gone: %s", self.name, reason)
 
     @property
     def guard(self) -> Guard | None:
@@ -591,9 +634,7 @@ class TradingCore(SwitchCommands, CoreViews):
     @property
     def orders(self) -> pd.DataFrame:
         """Return this session's orders, oldest first, one row each."""
-        return orders_frame(
-            [(log.connector_name, log.mode, order) for log in self._logs for order in log.all_orders()]
-        )
+        return orders_frame([(log.connector_name, log.mode, order) for log in self._logs for order in log.all_orders()])
 
     @property
     def fills(self) -> pd.DataFrame:
@@ -605,9 +646,7 @@ class TradingCore(SwitchCommands, CoreViews):
     def balances(self) -> pd.DataFrame:
         """Return the balances of every account: connector, asset, total, available."""
         return balances_frame(
-            (name, side.mode, side.balances)
-            for name, connector in self.connectors.items()
-            for side in connector.sides
+            (name, side.mode, side.balances) for name, connector in self.connectors.items() for side in connector.sides
         )
 
     @property

@@ -21,7 +21,7 @@ from kit.orders.balances import Balances
 from kit.orders.client_order_tracker import ClientOrderTracker
 from kit.orders.user_stream_tracker import UserStreamTracker
 from kit.types.events import MarketEvent
-from kit.types.orders import OrderUpdate
+from kit.types.orders import CancelRequest, OrderUpdate
 from kit.types.ports import AccountPort, OrderPort
 
 logger = logging.getLogger(__name__)
@@ -187,6 +187,9 @@ class AccountSide:
 
     # -- what is known ---------------------------------------------------------------------------------------------
 
+    def __repr__(self) -> str:
+        return f"<AccountSide {self.mode}: {self.order_tracker!r}, {self.balances!r}>"
+
     @property
     def ready(self) -> bool:
         """Tell whether the account, if there is one, is in step and not refused."""
@@ -210,6 +213,17 @@ class AccountSide:
         pairs = dict.fromkeys([*trading_pairs, *(order.trading_pair for order in self.desk.unresolved())])
         updates = [update for pair in pairs for update in await self._account.fetch_open_orders(pair)]
         return [update for update in updates if self.desk.owns(update)]
+
+    async def may_trade(self, trading_pair: str) -> bool | None:
+        """Ask the exchange whether the key may trade, without an order; ``None`` where that cannot be told.
+
+        Raises ``AuthenticationFailed`` for a key that may not.
+        """
+        ask = getattr(self._account, "may_trade", None)
+        if ask is None:
+            return None
+        answer: bool | None = await ask(CancelRequest(self._ids.next(), trading_pair))
+        return answer
 
     # -- acting ----------------------------------------------------------------------------------------------------
 

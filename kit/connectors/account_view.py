@@ -46,6 +46,12 @@ class AccountView:
         if side not in self._sides:
             self._sides.append(side)
 
+    async def drop_side(self, side: AccountSide) -> None:
+        """Close a side that is kept beside the one that is traded with, and keep it no longer."""
+        if side is not self.side and side in self._sides:
+            self._sides.remove(side)
+            await side.close()
+
     @property
     def sides(self) -> tuple[AccountSide, ...]:
         """Return the side that is traded with and those that are kept beside it."""
@@ -195,7 +201,7 @@ class AccountView:
             return []
         if self._closed:
             return [order.client_order_id for order in self.desk.unresolved()]
-        self.desk.shut(f"{self.name} is being stopped")
+        self.desk.shut(f"{self.name} is cancelling all of its orders")
         return await self.affinity.run(self.side.sweep(self.desk, self._pairs, timeout))
 
     def reopen(self) -> None:

@@ -14,7 +14,7 @@ from kit.connectors.ccxt_session import CcxtSession, Outlet
 from kit.connectors.ccxt_taps import Taps
 from kit.connectors.ccxt_user_stream import UserStream
 from kit.core.tasks import TaskSupervisor
-from kit.errors import MissingCredentials
+from kit.errors import MissingCredentials, OrderNotFound
 from kit.types.orders import AccountMessage, CancelRequest, OrderRequest, OrderUpdate
 
 _SEND_PATIENCE = 3.0
@@ -103,6 +103,22 @@ class CcxtAccount:
         """Ask for an order's state."""
         await self._session.account()
         return await self._require().finder.query(request)
+
+    async def may_trade(self, request: CancelRequest) -> bool | None:
+        """Ask to cancel an order that was never there: only a key that may trade is told so.
+
+        ``None``: it cannot be told so on this exchange. Raises ``AuthenticationFailed`` for a key that may not.
+        """
+        profile = self._session.profile
+        if not profile.client_id_is_id and profile.cancel_id is None:
+            return None
+        await self._session.account()
+        finder = self._require().finder
+        try:
+            await self._session.ask(lambda: finder.send_cancel(request))
+        except OrderNotFound:
+            return True
+        return None
 
     def check_silence(self) -> None:
         """See ``UserStream.check_silence``."""

@@ -270,6 +270,13 @@ class CcxtExchange:
         """Ask for an order's state; ``None`` is the exchange's own word that it knows no such order."""
         return await self._account.query(request)
 
+    async def may_trade(self, request: CancelRequest) -> bool | None:
+        """Ask whether the key may trade, by the cancel of an order that was never there; ``None``: not known.
+
+        Raises ``AuthenticationFailed`` for a key that may not.
+        """
+        return await self._account.may_trade(request)
+
     # -- the connection as a whole
 
     def status(self) -> dict[str, Any]:

@@ -201,6 +201,16 @@ class Connector(Drawn, MarketView, AccountView, NetworkIterator):
             self._rules_loaded_at = self._time_source.monotonic() - RULES_INTERVAL + RULES_RETRY
             logger.warning("%s: the rules could not be loaded anew, the old ones hold: %s", self.name, error)
 
+    async def fetch_server_time(self) -> float:
+        """Ask the exchange for its clock, seconds since the epoch. Raises ``TryAgain`` errors."""
+        return await self._market_data.fetch_server_time()
+
+    @property
+    def clock_offset(self) -> float | None:
+        """Return the seconds that are added to our clock for the exchange's, ``None`` where nobody keeps count."""
+        offset = self._market_data.status().get("clock_offset")
+        return offset if isinstance(offset, float) else None
+
     async def wait_ready(self, timeout: float = 30.0) -> None:
         """Wait until ``ready``, or until trading was refused while market data is ready.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final, get_args
 
@@ -31,7 +32,10 @@ MODES: Final = get_args(Mode)
 
 @dataclass(frozen=True)
 class ConnectorConfig:
-    """What a connector was asked to be; two equal configurations mean the same connector."""
+    """What a connector was asked to be; two equal configurations mean the same connector.
+
+    One on paper keeps the credentials that it was given, for the day it goes live.
+    """
 
     exchange_id: str
     mode: Mode
@@ -72,7 +76,7 @@ def configure(
         exchange_id,
         mode,
         endpoint.url if endpoint else None,
-        credentials if mode == "live" else None,
+        None if mode == "data" else credentials,
         PaperSettings.checked(**given) if mode == "paper" else None,
     )
 
@@ -89,6 +93,7 @@ class ConnectorManager:
         self.ids = ClientOrderIds(core_name, time_source=time_source, rng=rng)
         self._connectors: dict[str, Connector] = {}
         self._configs: dict[str, ConnectorConfig] = {}
+        self._endpoints: dict[str, Endpoint | None] = {}
         self.before_removal: Callable[[Connector], None] = lambda _: None
 
     def abandon(self) -> list[str]:
@@ -139,6 +144,7 @@ class ConnectorManager:
         if existing is not None:
             await self._make_way(name, existing)
         self._connectors[name], self._configs[name] = connector, config
+        self._endpoints[name] = endpoint
         connector.open()
         try:
             await connector.wait_ready(timeout)
@@ -170,7 +176,7 @@ class ConnectorManager:
         market = CcxtExchange(
             config.exchange_id,
             self._supervisor,
-            credentials=config.credentials,
+            credentials=config.credentials if config.mode == "live" else None,
             endpoint=endpoint,
             time_source=self._time_source,
             trading=config.mode == "live",
@@ -200,6 +206,34 @@ class ConnectorManager:
             await paper.close()
             raise
         return paper
+
+    async def live_config(self, name: str) -> ConnectorConfig:
+        """Return how a connector trades live, with its credentials: given, the endpoint's, or those the user stored.
+
+        Raises ``MissingCredentials`` telling how to give some.
+        """
+        config, endpoint = self._configs[name], self._endpoints.get(name)
+        credentials = config.credentials
+        if credentials is None and endpoint is None:
+            credentials = await asyncio.to_thread(find_credentials, config.exchange_id)
+        if credentials is None:
+            raise missing_credentials(config.exchange_id, at_endpoint=endpoint is not None)
+        return replace(config, mode="live", credentials=credentials, paper=None)
+
+    def live_port(self, name: str, config: ConnectorConfig) -> CcxtExchange:
+        """Return another connection to a connector's exchange, which trades; whoever asks closes it."""
+        return CcxtExchange(
+            config.exchange_id,
+            self._supervisor,
+            credentials=config.credentials,
+            endpoint=self._endpoints.get(name),
+            time_source=self._time_source,
+            trading=True,
+        )
+
+    def exchange_of(self, name: str) -> str:
+        """Return ccxt's id of a connector's exchange."""
+        return self._configs[name].exchange_id
 
     @staticmethod
     async def _set_pairs(connector: Connector, pairs: Sequence[str]) -> None:
@@ -256,6 +290,9 @@ class ConnectorManager:
     def get_status(self) -> dict[str, dict[str, object]]:
         """Return every connector's status by name."""
         return {name: connector.status for name, connector in self._connectors.items()}
+
+    def __repr__(self) -> str:
+        return f"<ConnectorManager: {', '.join(self._connectors) or 'no connectors'}>"
 
 
 def _checked_pairs(trading_pairs: Sequence[str]) -> list[str]:

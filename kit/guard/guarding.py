@@ -22,7 +22,8 @@ class Guarding:
     """Keeps ``guard`` in step with a core: ``None`` for one that goes without, or has nothing live.
 
     ``connectors()`` are the core's. After a report the accounts are reconciled, so that the core knows at once what
-    the exchange knows. ``halt(reason)`` must keep the strategy from placing orders; it is called from any thread.
+    the exchange knows, and ``heard(report)`` is called, on the core's loop. ``halt(reason)`` must keep the strategy
+    from placing orders; it is called from any thread.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Guarding:
         time_source: TimeSource,
     ) -> None:
         self.guard = guard
+        self.heard: Callable[[GuardReport], None] = lambda _: None
         self._connectors = connectors
         self._time_source = time_source
         self._supervisor: TaskSupervisor | None = None
@@ -61,7 +63,8 @@ class Guarding:
         if self.guard is None:
             return
         if config.mode != "live" or config.credentials is None:
-            await self.release(connector.name, [])  # it may have taken the place of a live one
+            if connector.side_of("live") is None:  # else it is one on paper that has gone live
+                await self.release(connector.name, [])  # it may have taken the place of a live one
             return
         account = GuardedAccount(
             connector.name, config.exchange_id, config.url, config.credentials, connector.trading_pairs
@@ -99,6 +102,9 @@ class Guarding:
         else:
             self.guard.let_go("the core stopped, and orders may be left")
 
+    def __repr__(self) -> str:
+        return f"<Guarding: {self.guard or 'no guard'}>"
+
     def abandon(self) -> None:
         """Leave what is open to the guard, as the core's loop is gone."""
         self._supervisor = None
@@ -110,12 +116,13 @@ class Guarding:
         level = logging.INFO if harmless else logging.WARNING if report.verified else logging.ERROR
         logger.log(level, "the guard: %s", report)
         try:
-            self._affinity.call(self._reconcile, tuple(report.cancelled))
+            self._affinity.call(self._act_on, report)
         except NotReady:
             logger.warning("the guard's report comes to a loop that is gone")
 
-    def _reconcile(self, names: tuple[str, ...]) -> None:
-        for name in names:
+    def _act_on(self, report: GuardReport) -> None:
+        self.heard(report)
+        for name in report.cancelled:
             connector = self._connectors().get(name)
             if connector is None or connector.user_stream_tracker is None or self._supervisor is None:
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -24,7 +25,8 @@ _NAN: Final = Decimal("NaN")
 class OrderPlacing(TimeIterator):
     """A child of the clock that has markets and orders of its own.
 
-    ``logger`` is the standard library's, by the strategy's name. While ``paused`` nothing can be placed.
+    ``logger`` is the standard library's, by the strategy's name. While ``paused`` nothing can be placed, nor while
+    ``gate``, which a core sets, answers why not.
 
     The events of its own orders reach its ``did_*`` methods (see ``EventRouter``) while it runs. Hooks run on the
     core's loop; ``buy``, ``sell``, ``cancel`` and ``cancel_all`` may be called on any thread and hop there, for at most
@@ -36,6 +38,7 @@ class OrderPlacing(TimeIterator):
         self.logger: Final = logging.getLogger(f"kit.strategy.{self.name}")
         self.paused = False
         self.pause_reason = ""
+        self.gate: Callable[[], str] | None = None
         self.markets: tuple[Market, ...] = ()
         self._trading_pair: str | None = None
         self._orders: Final = OwnOrders()
@@ -45,6 +48,14 @@ class OrderPlacing(TimeIterator):
     def live_on(self, affinity: LoopAffinity) -> None:
         """Note the core's loop, to which what is called elsewhere hops."""
         self._affinity = affinity
+
+    @property
+    def held(self) -> str:
+        """Return why the core lets it do nothing now, as while trading is off; empty where it may act."""
+        return "" if self.gate is None else self._ask_gate()
+
+    def _ask_gate(self) -> str:
+        return "" if self.gate is None else self.gate()
 
     # -- markets ---------------------------------------------------------------------------------------------------
 
@@ -156,6 +167,8 @@ class OrderPlacing(TimeIterator):
     ) -> OwnOrder:
         if self.paused:
             raise NotReady(f"{self.name} is paused and places nothing: {self.pause_reason}; resume() it first")
+        if held := self.held:
+            raise NotReady(f"{self.name} is held and places nothing: {held}")
         if self.clock is None:
             raise NotReady(f"{self.name} does not run, so it would not hear of its orders; start the core first")
         market = market or self.market

@@ -222,6 +222,7 @@ class SessionTaps:
         )
         for command in _COMMANDS:
             witness.entrance(strategy, command, f"strategy.{command}", name, _arguments)
+        witness.reading(strategy, "_ask_gate", f"{name}.gate")
         prices = getattr(getattr(strategy, "_inputs", None), "prices", None)
         if prices is not None:
             self._prices(name, prices)

@@ -141,7 +141,7 @@ class StrategyBase(Drawn, StrategyHooks, OrderPlacing):
             applied = apply_pending(self.params)
             if applied is not None:
                 self.on_params_changed(*applied)
-            if self.paused:
+            if self.paused or self.held:
                 return
             self._act(timestamp)
         except Exception as error:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from enum import Enum
+from typing import Any, Final
 
+from kit.connectors.account_side import AccountSide
 from kit.connectors.connector import Connector
 from kit.core.time_source import TimeSource
-from kit.errors import InvalidInput, NotReady, NotSupported
+from kit.errors import InvalidInput, KitError, NotReady, NotSupported
 from kit.trading.checks import Check, failed
+from kit.trading.disarming import DisarmRules, DisarmWatch
+from kit.trading.live_accounts import LiveAccounts
+from kit.trading.preflight import Preflight
 from kit.trading.switched_core import SwitchedCore
+from kit.types.drawn import Drawn
 
 __all__ = ["Check", "LiveSwitch", "TradingState", "Transition"]
 
@@ -19,7 +26,13 @@ logger = logging.getLogger(__name__)
 Transition = tuple[float, "TradingState", "TradingState", str]
 """When (seconds since the epoch), from, to, why (empty where it was asked for)."""
 
-_KEPT = 200
+PATIENCE: Final = 10.0
+"""Seconds that an exchange has to confirm the cancels."""
+
+DISARM_RETRY: Final = 5.0
+"""Seconds after which an auto-disarm that the exchange did not confirm is tried again."""
+
+_KEPT: Final = 200
 
 
 class TradingState(Enum):
@@ -31,13 +44,17 @@ class TradingState(Enum):
     LIVE = "live"
 
 
-class LiveSwitch:
+class LiveSwitch(Drawn):
     """Holds the trading state of a core and changes it; ``core.switch``.
 
-    ``reason`` is empty, or why it went back by itself. ``since`` is when the state began, seconds since the epoch.
-    ``busy`` tells what is being done right now. ``checks`` are those of the last pre-flight. ``last_word`` is what the
-    exchange said when it last went back. ``transitions`` are the changes so far, oldest first. Reading is harmless
-    from any thread; the coroutines belong on the core's loop (``core.arm()`` and its like hop there).
+    ``reason`` is empty, or why it went back by itself, or why it could not. ``since`` is when the state began, seconds
+    since the epoch. ``busy`` tells what is being done right now. ``checks`` are those of the last pre-flight.
+    ``last_word`` is what the exchange said when it last went back. ``transitions`` are the changes so far, oldest
+    first. ``rules`` say when it goes back by itself. Reading is harmless from any thread; the coroutines belong on the
+    core's loop (``core.arm()`` and its like hop there).
+
+    An account is exchanged only when the exchange has said that nothing of the old one is open. Where it does not say
+    so, the state stays as it is, with the reason, and the call raises.
     """
 
     def __init__(self, core: SwitchedCore, time_source: TimeSource) -> None:
@@ -50,9 +67,21 @@ class LiveSwitch:
         self.checks: tuple[Check, ...] = ()
         self.last_word = ""
         self.transitions: tuple[Transition, ...] = ()
+        self.rules = DisarmRules()
+        self._accounts = LiveAccounts(core, time_source)
+        self._watch = DisarmWatch(core, lambda: self.rules, time_source)
+        self._watching: asyncio.Task[None] | None = None
+        self._disarming: asyncio.Task[None] | None = None
+        self._breakable: asyncio.Future[tuple[Check, ...]] | None = None
+        self._held = ""
         self._listeners: tuple[Callable[[], None], ...] = ()
 
     # -- what is known ---------------------------------------------------------------------------------------------
+
+    @property
+    def core(self) -> SwitchedCore:
+        """Return whose switch it is."""
+        return self._core
 
     @property
     def state(self) -> TradingState:
@@ -63,9 +92,19 @@ class LiveSwitch:
     def confirmations(self) -> tuple[str, ...]:
         """Return what may be typed to go live: the name of a connector or exchange, or a pair."""
         names: dict[str, None] = {}
-        for connector in self._tradable():
-            names |= dict.fromkeys((connector.name, *connector.trading_pairs))
+        for connector in self._trading():
+            exchange = self._core.connector_manager.exchange_of(connector.name)
+            names |= dict.fromkeys((connector.name, exchange, *connector.trading_pairs))
         return tuple(names)
+
+    def gate(self) -> str:
+        """Return why the strategy must do nothing now, an empty text where it may act. For the core's loop.
+
+        Asked at every tick and order, it also notices, before anything can be placed, that the loop stood still.
+        """
+        if self._state is TradingState.LIVE and not self._held and (cause := self._watch.stood_still()):
+            self.disarm(cause)
+        return self._held
 
     def add_listener(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call ``listener()`` on the core's loop after every change; returns the function that ends that."""
@@ -80,38 +119,65 @@ class LiveSwitch:
         more = f": {self.reason}" if self.reason else ""
         return f"<LiveSwitch {self._state.value}{more}>"
 
-    # -- what the core tells ---------------------------------------------------------------------------------------
+    # -- what the core tells, under its lock -----------------------------------------------------------------------
 
-    async def started(self) -> None:
+    async def starting(self) -> None:
+        """Check the live accounts before the clock begins; raises ``NotReady`` naming what failed."""
+        sides = [(connector, connector.side) for connector in self._trading() if _is_live(connector)]
+        if sides:
+            self._raise_for_failed(await self._unless_broken_off(self._check(sides)))
+
+    def started(self) -> None:
         """Take the state that the core's connectors have, as its clock begins."""
-        modes = {connector.mode for connector in self._tradable() if not connector.trading_refused}
-        self._enter(
-            TradingState.LIVE if "live" in modes else TradingState.PAPER if "paper" in modes else TradingState.OFF
-        )
+        self._held = ""
+        self._follow_connectors()
+
+    async def joined(self, connector: Connector) -> None:
+        """Take in a connector that came while the core runs; raises ``NotReady`` where a live one fails a check."""
+        if not self._core.running:
+            return
+        if _is_live(connector):
+            self._raise_for_failed(await self._unless_broken_off(self._check([(connector, connector.side)])))
+        if not self._held:
+            self._follow_connectors()
+
+    def left(self) -> None:
+        """Follow the removal of a connector."""
+        if self._core.running and not self._held:
+            self._follow_connectors()
+
+    def abort(self) -> None:
+        """Break off what prepares or checks a live account, as somebody wants to stop or go back."""
+        if self._breakable is not None:
+            self._breakable.cancel()
 
     def stopped(self) -> None:
         """Be off, as the core ends; it has cancelled its orders by itself."""
+        self._held = ""
         self._enter(TradingState.OFF)
 
-    # -- the ways --------------------------------------------------------------------------------------------------
+    def abandoned(self) -> None:
+        """Be off, as the loop is gone that the core lived on, and its tasks with it."""
+        self._watching = self._disarming = self._breakable = None
+        if self._state is not TradingState.OFF:
+            self._enter(TradingState.OFF, "the event loop ended without stop()")
+
+    # -- the ways up -----------------------------------------------------------------------------------------------
 
     async def arm(self) -> tuple[Check, ...]:
         """See ``TradingCore.arm``."""
-        self._require_running()
-        self.checks = tuple(
-            Check("credentials", connector.name, "failed", "live accounts beside paper are not here yet")
-            for connector in self._tradable()
-        )
-        self._tell()
-        return self.checks
+        async with self._core.changing:
+            return await self._arm()
 
     async def go_live(self) -> tuple[Check, ...]:
         """See ``TradingCore.go_live``."""
-        checks = await self.arm()
-        if bad := failed(checks):
-            raise NotReady("not live: " + "; ".join(map(str, bad)))
-        self._enter(TradingState.LIVE)
-        return checks
+        async with self._core.changing:
+            if self._state is TradingState.LIVE:
+                return self.checks
+            if self._state is not TradingState.ARMED:
+                self._raise_for_failed(await self._arm())
+            await self._put_live()
+            return self.checks
 
     async def confirm_live(self, text: str) -> tuple[Check, ...]:
         """See ``TradingCore.confirm_live``."""
@@ -121,41 +187,223 @@ class LiveSwitch:
             raise InvalidInput(f"type one of {', '.join(self.confirmations)} to go live, not {text!r}")
         return await self.go_live()
 
+    async def _arm(self) -> tuple[Check, ...]:
+        self._require_running()
+        if self._state is TradingState.LIVE:
+            return self.checks
+        connectors = self._trading()
+        if not connectors:
+            self.checks = (Check("connectors", "", "failed", _NOTHING_TRADES),)
+        else:
+            self._say("preparing " + ", ".join(connector.name for connector in connectors))
+            try:
+                self.checks = await self._unless_broken_off(self._prepare(connectors))
+            finally:
+                self._say("")
+        if failed(self.checks):
+            await self._put_away()
+            self._fall("" if self._state is not TradingState.ARMED else _named(failed(self.checks)))
+        elif self._state is TradingState.ARMED:
+            self._set_watch()  # the time that it is armed for begins anew
+        else:
+            self._enter(TradingState.ARMED)
+        return self.checks
+
+    async def _prepare(self, connectors: Sequence[Connector]) -> tuple[Check, ...]:
+        prepared = await asyncio.gather(*map(self._accounts.prepare, connectors), return_exceptions=True)
+        sides, missing = [], []
+        for connector, found in zip(connectors, prepared, strict=True):
+            if isinstance(found, AccountSide):
+                sides.append((connector, found))
+                missing.append(Check("credentials", connector.name, "passed", "an API key and its secret are there"))
+            elif isinstance(found, KitError):
+                missing.append(Check("credentials", connector.name, "failed", str(found)))
+            else:
+                raise found
+        return (*missing, *(await self._check(sides)))
+
+    async def _put_live(self) -> None:
+        """Cancel what rests on paper, then let the connectors trade with their live sides."""
+        connectors, before = self._trading(), self._held
+        self._held = "the core is going live"
+        try:
+            for connector in connectors:
+                side = connector.side_of("live")
+                if side is None or not side.ready:
+                    raise NotReady(f"{connector.name}: the live account is not ready any more; arm again")
+                if side is not connector.side:
+                    self._say(f"cancelling {len(connector.in_flight_orders)} paper orders on {connector.name}")
+                    await self._accounts.withdraw(connector, PATIENCE)
+            for connector in connectors:
+                side = connector.side_of("live")
+                assert side is not None
+                self._accounts.put_live(connector, side)
+        except BaseException:
+            self._held = before
+            for connector in connectors:
+                connector.reopen()
+            raise
+        finally:
+            self._say("")
+        self._held = ""
+        self._enter(TradingState.LIVE)
+
+    # -- the ways back ---------------------------------------------------------------------------------------------
+
     async def go_paper(self) -> str:
         """See ``TradingCore.go_paper``."""
-        self._require_running()
-        if any(connector.mode == "live" for connector in self._tradable()):
-            raise NotSupported("a live connector cannot go on paper yet; await core.go_off()")
-        self._enter(TradingState.PAPER)
-        return self.last_word
+        self.abort()
+        async with self._core.changing:
+            self._require_running()
+            if alone := [one.name for one in self._trading() if one.side_of("paper") is None]:
+                raise NotSupported(
+                    f"{', '.join(alone)} has no paper account; add it with mode='paper' and credentials for both, or "
+                    f"switch off: await core.go_off()"
+                )
+            return await self._go_back(TradingState.PAPER, "")
 
-    async def go_off(self, reason: str = "", timeout: float = 10.0) -> str:
+    async def go_off(self, reason: str = "") -> str:
         """See ``TradingCore.go_off``."""
-        self.last_word = await self._cancel_everything(timeout)
-        self._enter(TradingState.OFF, reason)
+        self.abort()
+        async with self._core.changing:
+            return await self._go_back(TradingState.OFF, reason)
+
+    def disarm(self, cause: str) -> None:
+        """Go back by itself, for ``cause``: the strategy is held at once, orders are cancelled behind.
+
+        Does nothing unless the core is live, or armed. For the core's loop.
+        """
+        if self._disarming is not None and not self._disarming.done():
+            return
+        if self._state is TradingState.ARMED:
+            logger.warning("core %s is no longer armed: %s", self._core.name, cause)
+            self._disarming = self._core.supervisor.spawn(self._lay_down(cause), name="disarm")
+        elif self._state is TradingState.LIVE:
+            self._held = cause
+            logger.error("core %s goes back by itself: %s", self._core.name, cause)
+            self._disarming = self._core.supervisor.spawn(self._disarm(cause), name="disarm")
+
+    async def _disarm(self, cause: str) -> None:
+        strategy = self._core.strategy
+        if strategy is not None and not strategy.paused:
+            strategy.pause(f"live trading ended by itself: {cause}; resume() goes on")
+        while self._state is TradingState.LIVE:
+            try:
+                async with self._core.changing:
+                    if self._state is TradingState.LIVE:
+                        both = all(one.side_of("paper") is not None for one in self._trading())
+                        await self._go_back(TradingState.PAPER if both else TradingState.OFF, cause)
+            except KitError as error:
+                logger.error("core %s is still live, though it should not be: %s", self._core.name, error)
+                self._held = cause
+                await self._time_source.sleep(DISARM_RETRY)
+
+    async def _lay_down(self, cause: str) -> None:
+        async with self._core.changing:
+            if self._state is TradingState.ARMED:
+                await self._put_away()
+                self._fall(cause)
+
+    async def _go_back(self, target: TradingState, reason: str) -> str:
+        """Cancel everything, ask the exchange, then change; raises ``NotReady`` with nothing changed."""
+        live, before = self._state is TradingState.LIVE, self._held
+        if live or target is TradingState.OFF:
+            self._held = reason or _OFF
+        if live or target is TradingState.OFF:
+            try:
+                self.last_word = await self._withdraw()
+            except NotReady as error:
+                self._held = before if not live else self._held
+                raise self._unconfirmed(error, reason) from None
+        await self._put_away()
+        for connector in self._trading():
+            await self._accounts.take_back(connector)
+            connector.reopen()
+        self._held = "" if target is TradingState.PAPER else reason or _OFF
+        self._enter(target, reason)
         return self.last_word
 
-    async def _cancel_everything(self, timeout: float) -> str:
-        words = []
-        for connector in self._tradable():
-            self._say(f"cancelling {len(connector.in_flight_orders)} orders on {connector.name}")
-            orders = len(connector.in_flight_orders)
-            left = await connector.sweep(timeout)
-            connector.reopen()
+    async def _withdraw(self) -> str:
+        connectors = [connector for connector in self._trading() if connector.desk is not None]
+        count = sum(len(connector.in_flight_orders) for connector in connectors)
+        self._say(f"cancelling {count} orders on {', '.join(one.name for one in connectors)}" if connectors else "")
+        try:
+            asked = (self._accounts.withdraw(connector, PATIENCE) for connector in connectors)
+            words = await asyncio.gather(*asked, return_exceptions=True)
+        finally:
             self._say("")
-            if left:
-                raise NotReady(f"{connector.name}: the exchange has not confirmed the cancels of {', '.join(left)}")
-            words.append(f"{connector.name}: {orders} orders cancelled, 0 open on the exchange")
-        return "; ".join(words)
+        for word in words:
+            if isinstance(word, BaseException):
+                if not isinstance(word, KitError):
+                    raise word
+                for connector in connectors:
+                    connector.reopen()
+                raise NotReady("; ".join(map(str, words)))
+        return "; ".join(map(str, words))
+
+    def _unconfirmed(self, error: NotReady, reason: str) -> NotReady:
+        strategy, state = self._core.strategy, self._state.value
+        told = f"{reason}: {error}" if reason else str(error)
+        self.last_word = str(error)
+        if self._state is TradingState.LIVE:
+            if strategy is not None and not strategy.paused:
+                strategy.pause(f"going back was not confirmed: {error}; try again with await core.go_off()")
+            self._held = ""  # it is paused, and whoever resumes it means it
+            self._enter(self._state, f"still live: {told}")
+        return NotReady(
+            f"the core stays {state}: {error}. The cancels go on being asked for, and the strategy is paused; call "
+            "again in a moment, or look at the exchange's own page and cancel there"
+        )
+
+    async def _put_away(self) -> None:
+        for connector in self._trading():
+            await self._accounts.put_away(connector)
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
-    def _tradable(self) -> list[Connector]:
+    def _trading(self) -> list[Connector]:
         return [connector for connector in self._core.connectors.values() if connector.mode != "data"]
 
     def _require_running(self) -> None:
         if not self._core.running:
             raise NotReady(f"core {self._core.name} does not run; first: await core.start()")
+
+    async def _check(self, sides: Sequence[tuple[Connector, AccountSide]]) -> tuple[Check, ...]:
+        self.checks = await Preflight(self._core, sides, self._time_source).run()
+        return self.checks
+
+    async def _unless_broken_off(self, work: Coroutine[Any, Any, tuple[Check, ...]]) -> tuple[Check, ...]:
+        task = self._breakable = asyncio.ensure_future(work)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            own = asyncio.current_task()
+            if own is not None and own.cancelling():
+                raise
+            raise NotReady(f"the checks of core {self._core.name} were broken off, as it goes back or stops") from None
+        finally:
+            task.cancel()
+            self._breakable = None
+
+    @staticmethod
+    def _raise_for_failed(checks: Iterable[Check]) -> None:
+        if bad := failed(checks):
+            raise NotReady(f"not live, as checks failed: {_named(bad)}")
+
+    def _follow_connectors(self) -> None:
+        """Take the state that follows from the connectors' accounts."""
+        modes = {connector.mode for connector in self._trading() if not connector.trading_refused}
+        if "live" in modes:
+            self._enter(TradingState.LIVE)
+        elif self._state is not TradingState.ARMED or not modes:
+            self._enter(TradingState.PAPER if modes else TradingState.OFF)
+
+    def _fall(self, reason: str) -> None:
+        """Leave ``ARMED``, or stay where arming failed."""
+        if self._state is TradingState.ARMED:
+            self._enter(TradingState.OFF if self._held else TradingState.PAPER, reason)
+        else:
+            self._tell()
 
     def _say(self, busy: str) -> None:
         self.busy = busy
@@ -167,8 +415,34 @@ class LiveSwitch:
         if state is not before:
             self._state, self.since = state, now
             self.transitions = (*self.transitions, (now, before, state, reason))[-_KEPT:]
-            logger.info("core %s: %s -> %s %s", self._core.name, before.value, state.value, reason)
+            more = f": {reason}" if reason else ""
+            logger.info("core %s: %s -> %s%s", self._core.name, before.value, state.value, more)
+            self._set_watch()
         self._tell()
+
+    def _set_watch(self) -> None:
+        wanted = [
+            (connector, side)
+            for connector in self._trading()
+            if (side := connector.side_of("live")) is not None and not side.refused
+        ]
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+        self._watch.end()
+        if self._state in (TradingState.ARMED, TradingState.LIVE):
+            self._watch.begin(wanted)
+            self._watching = self._core.supervisor.spawn(self._keep_watch(), name="disarm watch")
+
+    async def _keep_watch(self) -> None:
+        until = self._time_source.monotonic() + self.rules.armed_for
+        while True:
+            await self._time_source.sleep(self._watch.interval)
+            cause = self._watch.look()
+            if not cause and self._state is TradingState.ARMED and self._time_source.monotonic() >= until:
+                cause = f"it was armed for {self.rules.armed_for:g} s; arm again"
+            if cause:
+                self.disarm(cause)
 
     def _tell(self) -> None:
         for listener in self._listeners:
@@ -176,3 +450,17 @@ class LiveSwitch:
                 listener()
             except Exception:  # a widget's defect must not stand in the way of going off
                 logger.exception("a listener of the live switch failed")
+
+
+_OFF: Final = "trading is off; await core.go_paper() or core.go_live() goes on"
+_NOTHING_TRADES: Final = (
+    "no connector trades; add one with mode='paper', which can then go live with its key, or with mode='live'"
+)
+
+
+def _is_live(connector: Connector) -> bool:
+    return connector.mode == "live" and not connector.trading_refused
+
+
+def _named(checks: Iterable[Check]) -> str:
+    return "; ".join(map(str, checks))

@@ -6,7 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from kit.errors import InvalidInput
 from kit.trading.checks import Check
+from kit.trading.disarming import DisarmRules
 from kit.trading.switch import LiveSwitch, TradingState
 
 T = TypeVar("T")
@@ -25,6 +27,17 @@ class SwitchCommands(ABC):
     def trading_state(self) -> TradingState:
         """Return what the strategy may do: ``OFF``, ``PAPER``, ``ARMED`` or ``LIVE``; see ``core.switch``."""
         return self.switch.state
+
+    @property
+    def disarm_rules(self) -> DisarmRules:
+        """When live trading ends by itself (see ``DisarmRules``); assign other rules to change that at any time."""
+        return self.switch.rules
+
+    @disarm_rules.setter
+    def disarm_rules(self, rules: DisarmRules) -> None:
+        if not isinstance(rules, DisarmRules):
+            raise InvalidInput(f"disarm_rules is {rules!r}; assign kit.DisarmRules(loop_lag=…, book_silence=…, …)")
+        self.switch.rules = rules
 
     async def arm(self) -> tuple[Check, ...]:
         """Check everything that live trading needs, on the live account, and return the findings.

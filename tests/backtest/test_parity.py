@@ -1,6 +1,7 @@
 """A recorded session, replayed without a loop, takes the same decisions; what does not is shown first."""
 
 import asyncio
+import contextlib
 import os
 import random
 import time
@@ -487,6 +488,10 @@ def stir(venue, market, core, rng):
             found = rng.random() < 0.5
             venue.send(CancelFailed(order.client_order_id, PAIR, 0.0, "planned", not found, found))
 
+    def buy_by_hand():
+        with contextlib.suppress(NotReady):  # while the core goes back from live by itself
+            market.buy(PAIR, Decimal("0.1"), kit.OrderType.LIMIT, Decimal(70))
+
     def toggle():
         venue.auto = not venue.auto
 
@@ -500,7 +505,7 @@ def stir(venue, market, core, rng):
             lambda: venue.send(UserStreamStatus(rng.random() < 0.7, 0.0, "planned")),
             lambda: core.strategy.params.update(levels=rng.randrange(1, 5), distance=rng.randrange(1, 4)),
             lambda: core.strategy.pause("planned") if rng.random() < 0.5 else core.strategy.resume(),
-            lambda: market.buy(PAIR, Decimal("0.1"), kit.OrderType.LIMIT, Decimal(70)),
+            buy_by_hand,
             core.strategy.cancel_all,
             lambda: update(OrderState.OPEN),
             lambda: update(OrderState.FAILED, reason="planned", error="InvalidOrder"),
@@ -515,8 +520,10 @@ def stir(venue, market, core, rng):
 
 
 @pytest.mark.parametrize("seed", range(1, 1 + int(os.environ.get("KIT_PARITY_SEEDS", "3"))))
-async def test_whatever_happens_is_replayed(core, venue, tmp_path, seed):
+async def test_whatever_happens_is_replayed(core, venue, tmp_path, monkeypatch, seed):
     rng = random.Random(seed)
+    if seed > 1:  # else the first errors end the live trading, and little happens after that
+        monkeypatch.setattr(core.switch, "disarm", lambda cause: None)
 
     async def storm(market):
         end = asyncio.get_running_loop().time() + 2.5

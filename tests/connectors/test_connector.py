@@ -409,7 +409,7 @@ async def test_sweep_counts_an_order_without_an_answer_as_left(connector, venue)
 
 async def test_sweep_refuses_new_orders_until_reopened(connector, venue):
     assert await connector.sweep(1) == []
-    with pytest.raises(NotReady, match="being stopped"):
+    with pytest.raises(NotReady, match="cancelling all"):
         connector.buy(PAIR, D("1"), OrderType.LIMIT, D("99"))
     connector.reopen()
     connector.buy(PAIR, D("1"), OrderType.LIMIT, D("99"))

@@ -80,6 +80,8 @@ async def check_command(stack, guard):
     assert not stack.open_orders
     assert guard.state.last_report == report
     stack.core.strategy = None
+    await stack.until(lambda: stack.core.trading_state is kit.TradingState.OFF, "live trading has ended by itself")
+    assert "a test" in stack.core.switch.reason
 
 
 async def check_death(stack, guard, pid):

@@ -33,6 +33,13 @@ while any(market.in_flight_orders[key].current_state is not kit.OrderState.OPEN 
     await asyncio.sleep(0.01)
 """
 
+# A stall that the guard answered ends live trading.
+AGAIN = """
+while core.trading_state is not kit.TradingState.OFF:
+    await asyncio.sleep(0.01)
+await core.go_live()
+"""
+
 # A range whose sum takes so many seconds: one C call that never lets go of the GIL, and that no interrupt ends.
 SIZE = """
 began = time.perf_counter()
@@ -101,6 +108,7 @@ class GuardedKernel:
             await self.kernel.interrupt()
         with contextlib.suppress(CellFailed):
             await asyncio.wait_for(cell, 30)
+        await self.kernel.run(AGAIN)
         await self.rest()
         return took
 

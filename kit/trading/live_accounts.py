@@ -1,0 +1,126 @@
+"""The live accounts of a core: prepared beside what trades on paper, put in its place, and taken back."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from kit.connectors.account_side import AccountSide
+from kit.connectors.connector import Connector
+from kit.connectors.order_desk import OrderDesk
+from kit.core.time_source import TimeSource
+from kit.core.waiting import wait_for
+from kit.errors import KitError, NotReady
+from kit.trading.switched_core import SwitchedCore
+
+logger = logging.getLogger(__name__)
+
+_LAST_QUESTION: Final = 3.0
+"""Seconds that the exchange has to say what is open, after the cancels are through."""
+
+
+class LiveAccounts:
+    """Prepares, puts in place and takes back the live side of connectors, with the guard over it."""
+
+    def __init__(self, core: SwitchedCore, time_source: TimeSource) -> None:
+        self._core = core
+        self._time_source = time_source
+
+    async def prepare(self, connector: Connector) -> AccountSide:
+        """Bring a connector's live account up beside the one that trades, guarded, its desk shut.
+
+        The connector's own side, where that is live. A refused key does not raise; it shows in the side. Raises
+        ``MissingCredentials``, or ``NotReady`` when the guard process does not start.
+        """
+        if connector.mode == "live":
+            return connector.side
+        core = self._core
+        config = await core.connector_manager.live_config(connector.name)
+        side = connector.side_of("live")
+        if side is None:
+            port = core.connector_manager.live_port(connector.name, config)
+            side = connector.side.another("live", port, port, connector.trading_pairs, port.close)
+            connector.hold_side(side)
+        desk_of(side).shut("this account is not live")
+        try:
+            with core.guarding.connecting(config):
+                await side.start()
+                await core.guarding.cover(connector, config, core.supervisor, core.affinity)
+        except BaseException:
+            await self.put_away(connector)
+            raise
+        return side
+
+    async def put_away(self, connector: Connector) -> None:
+        """End what ``prepare`` began, where the connector does not trade with it; what it knows of orders is kept."""
+        side = connector.side_of("live")
+        if side is None or side is connector.side:
+            return
+        tracker = side.order_tracker
+        if tracker.active_orders or tracker.cached_orders or tracker.lost_orders:
+            await side.stop()
+        else:
+            await connector.drop_side(side)
+        await self._core.guarding.release(connector.name, [])
+
+    def put_live(self, connector: Connector, side: AccountSide) -> None:
+        """Let a connector trade with its live side from now on; what it traded with has been swept and shut."""
+        if side is not connector.side:
+            connector.trade_with(side)
+        desk_of(side).reopen()
+        self._core.account_changed(connector)
+
+    async def take_back(self, connector: Connector) -> None:
+        """Let a connector trade on paper again; its live side has been swept and shut."""
+        paper, live = connector.side_of("paper"), connector.side
+        if paper is None or live is paper:
+            return
+        connector.trade_with(paper)
+        desk_of(paper).reopen()
+        self._core.account_changed(connector)
+        await live.stop()
+        await self._core.guarding.release(connector.name, [])
+
+    async def withdraw(self, connector: Connector, timeout: float) -> str:
+        """Cancel all of the core's orders on a connector, ask what is open, and return the exchange's word.
+
+        New orders are refused from then on. Raises ``NotReady`` telling what is not confirmed; orders are taken again
+        then, and the cancels go on being asked for.
+        """
+        side = connector.side
+        if side.desk is None:
+            return ""
+        before = len(side.desk.unresolved())
+        left = await connector.sweep(timeout)
+        try:
+            if left:
+                raise NotReady(f"{connector.name}: the exchange has not confirmed the end of {', '.join(left)}")
+            return f"{connector.name}: {_orders(before)} cancelled, {await self._open_there(connector, side)}"
+        except BaseException:
+            connector.reopen()
+            raise
+
+    async def _open_there(self, connector: Connector, side: AccountSide) -> str:
+        if side.refused:
+            return "and no order is known; the exchange cannot be asked, as the key is refused"
+        asking = connector.open_orders_on_exchange()
+        try:
+            shown = await wait_for(asking, _LAST_QUESTION, self._time_source)
+        except (KitError, TimeoutError) as error:
+            told = str(error) or "no answer in time"
+            raise NotReady(f"{connector.name}: the exchange cannot be asked what is open: {told}") from error
+        if shown:
+            ids = ", ".join(update.client_order_id or update.exchange_order_id or "?" for update in shown)
+            raise NotReady(f"{connector.name}: the exchange still shows {ids} as open")
+        where = "on the exchange" if side.mode == "live" else "on paper"
+        return f"0 open {where}"
+
+
+def desk_of(side: AccountSide) -> OrderDesk:
+    """Return the desk of a side that trades."""
+    assert side.desk is not None, f"{side.name} has no account"
+    return side.desk
+
+
+def _orders(count: int) -> str:
+    return f"{count} order" if count == 1 else f"{count} orders"

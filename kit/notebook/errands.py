@@ -32,9 +32,19 @@ class Errands:
         self.what = ""
         self.outcome: Outcome | None = None
 
-    def start(self, what: str, coroutine: Coroutine[Any, Any, Any], tell: Callable[[Any], str] = str) -> None:
-        """Begin; ``tell(result)`` words the outcome. Raises ``NotReady`` while another one is under way."""
-        if self.what:
+    def start(
+        self,
+        what: str,
+        coroutine: Coroutine[Any, Any, Any],
+        tell: Callable[[Any], str] = lambda _: "",
+        *,
+        breaks_in: bool = False,
+    ) -> None:
+        """Begin; ``tell(result)`` words the outcome.
+
+        Raises ``NotReady`` while another one is under way; one that ``breaks_in`` waits for no other but itself.
+        """
+        if self.what == what or (self.what and not breaks_in):
             coroutine.close()
             raise NotReady(f"wait: {self.what}")
         self.what = what
@@ -42,7 +52,6 @@ class Errands:
         self._supervisor.spawn(self._run(what, coroutine, tell), name=what)
 
     async def _run(self, what: str, coroutine: Coroutine[Any, Any, Any], tell: Callable[[Any], str]) -> None:
-        self._count += 1
         ok, text = False, "it was ended before it was done"
         try:
             text = tell(await coroutine)
@@ -53,5 +62,7 @@ class Errands:
             text = f"{type(error).__name__}: {error}"
             raise
         finally:
-            self.what = ""
-            self.outcome = Outcome(self._count, what, ok, text)
+            if self.what == what:  # else another one broke in, and its outcome counts
+                self.what = ""
+                self._count += 1
+                self.outcome = Outcome(self._count, what, ok, text)

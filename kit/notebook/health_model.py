@@ -88,7 +88,7 @@ class HealthModel:
         if full:
             self._watch.pause()  # it was not called while nobody looked
         self._watch.note(now)
-        if not full and now < self._next:
+        if not full and now < self._next and not self.ended:
             return None
         self._next = now + CALM - INTERVAL / 2
         before, rows = self._last, [row.cells() for row in self.rows()]

@@ -23,6 +23,9 @@ Verdict = Literal["good", "look", "bad", "off"]
 LATE: Final = (0.05, 0.25)
 """Lateness of ticks (p99, seconds) from which on to look, and from which on it is bad."""
 
+SETTLED: Final = 100
+"""Ticks before which their p99 is that of the start, when much is loaded: no reason to call it bad."""
+
 STALL: Final = (0.25, 1.0)
 """Seconds that the loop stood still, within a minute: look, bad."""
 
@@ -71,7 +74,10 @@ def tick_row(stats: ClockStats, running: bool, tick_size: float) -> Row:
     late = f"{stats.ticks_late:,} late, {seconds(stats.max_lateness)} at most"
     detail = f"{stats.ticks:,} ticks of {tick_size:g} s; {skipped}{late}"
     value = f"p99 {seconds(stats.p99_lateness)}, last {seconds(stats.last_lateness)}"
-    return Row("ticks", graded(max(stats.p99_lateness, stats.last_lateness / 2), LATE), value, detail)
+    verdict = graded(max(stats.p99_lateness, stats.last_lateness / 2), LATE)
+    if verdict == "bad" and stats.ticks < SETTLED:
+        verdict = "look"
+    return Row("ticks", verdict, value, detail)
 
 
 def loop_row(worst: float, max_lag: float, guard: Guard | None) -> Row:

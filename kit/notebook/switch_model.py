@@ -63,7 +63,7 @@ class SwitchModel:
             "state": switch.state.value,
             "meanings": MEANINGS,
             "since": switch.since,
-            "until": getattr(switch, "armed_until", None),
+            "until": _until(core),
             "reason": switch.reason,
             "busy": switch.busy or self._errands.what,
             "outcome": None if outcome is None else [outcome.number, outcome.what, outcome.ok, outcome.text],
@@ -90,17 +90,17 @@ class SwitchModel:
         core, start = self.core, self._errands.start
         match message.get("do"):
             case "off":
-                start("going off", core.go_off())
+                start("going off", core.go_off(), breaks_in=True)
             case "paper":
                 start("going to paper", core.go_paper())
             case "arm":
-                start("checking", core.arm(), tell=lambda _: "")
+                start("checking", core.arm())
             case "confirm":
-                start("going live", core.confirm_live(self._confirmed(message)), tell=lambda _: "live")
+                start("going live", core.confirm_live(self._confirmed(message)))
             case "start":
-                start("starting", core.start(), tell=lambda _: "")
+                start("starting", core.start())
             case "stop":
-                start("stopping", core.stop(), tell=_stopped)
+                start("stopping", core.stop(), tell=_stopped, breaks_in=True)
             case "pause" | "resume" as do:
                 self._pause(do == "pause")
             case other:
@@ -166,6 +166,13 @@ def read_only(core: TradingCore) -> str:
     """Return who runs a core that this process may only look at, nothing when it is this process's own."""
     who = getattr(core, "read_only", None)
     return "" if who is None or who is False else str(who)
+
+
+def _until(core: TradingCore) -> float | None:
+    """Return when a core that is armed falls back, seconds since the epoch."""
+    switch = core.switch
+    armed_for = getattr(getattr(switch, "rules", None), "armed_for", None)
+    return switch.since + armed_for if switch.state.value == "armed" and armed_for is not None else None
 
 
 def _strategy(core: TradingCore) -> dict[str, Any] | None:

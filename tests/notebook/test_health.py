@@ -52,9 +52,13 @@ def test_no_duration_is_a_dash():
 
 @pytest.mark.parametrize(("p99", "verdict"), [(0.002, "good"), (0.05, "look"), (0.3, "bad")])
 def test_ticks_by_lateness(p99, verdict):
-    row = rows.tick_row(ClockStats(ticks=10, p99_lateness=p99, max_lateness=p99), True, 1.0)
+    row = rows.tick_row(ClockStats(ticks=1000, p99_lateness=p99, max_lateness=p99), True, 1.0)
     assert row.verdict == verdict
-    assert "10 ticks of 1 s" in row.detail
+    assert "1,000 ticks of 1 s" in row.detail
+
+
+def test_the_first_ticks_may_be_late():
+    assert rows.tick_row(ClockStats(ticks=20, p99_lateness=0.3), True, 1.0).verdict == "look"
 
 
 def test_ticks_of_a_clock_that_stands_are_off():
@@ -220,6 +224,14 @@ def test_a_lost_connection_is_bad(stage):
     core, model, _ = stage
     core.connectors["binance"] = connector(status=NetworkStatus.NOT_CONNECTED)
     assert ["binance", "bad", "no connection", "refused"] in [row.cells() for row in model.rows()]
+
+
+async def test_the_end_is_told_at_once(stage):
+    core, model, time = stage
+    model.frame(full=True)
+    await time.advance(0.1)
+    core.in_use = core.running = False
+    assert model.frame(full=False).content["changed"]["0"][:3] == ["ticks", "off", "stopped"]
 
 
 def test_it_reads_without_a_page(stage):

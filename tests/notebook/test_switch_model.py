@@ -127,13 +127,28 @@ async def test_a_click_begins_and_a_frame_tells_the_end(core, do, call, busy):
     assert core.calls == [call]
     assert read(model)["busy"] == busy
     with pytest.raises(NotReady, match=busy):
-        model.command({"do": "off"})
+        model.command({"do": do if do in {"off", "stop"} else "paper"})
     core.gate.set()
     await settle()
     shown = read(model)
     assert shown["busy"] == ""
     assert shown["outcome"][:3] == [1, busy, True]
     assert core.calls == [call]
+
+
+@pytest.mark.parametrize(("do", "call"), [("off", ("go_off",)), ("stop", ("stop",))])
+async def test_going_off_waits_for_nothing(core, do, call):
+    model = SwitchModel(core)
+    model.command({"do": "arm"})
+    await settle()
+    model.command({"do": do})
+    await settle()
+    assert core.calls == [("arm",), call]
+    core.gate.set()
+    await settle()
+    shown = read(model)
+    assert shown["busy"] == ""
+    assert shown["outcome"][1] in {"going off", "stopping"}
 
 
 async def test_what_went_wrong_is_told(core):

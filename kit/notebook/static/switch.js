@@ -56,7 +56,7 @@ function render({ model, el }) {
 
   function choose(state) {
     said = null;
-    if (!frame || frame.busy || state === frame.state) { if (state === "armed" || state === "live") entry.focus(); return; }
+    if (!frame || (frame.busy && state !== "off") || state === frame.state) { if (state === "armed" || state === "live") entry.focus(); return; }
     wantsLive = state === "live";
     if (state === "live" && frame.state === "armed") { entry.focus(); return; }
     send({ do: { off: "off", paper: "paper", armed: "arm", live: "arm" }[state] });
@@ -116,7 +116,7 @@ function render({ model, el }) {
       button.classList.toggle("passed", index < at);
       if (current) button.setAttribute("aria-current", "step"); else button.removeAttribute("aria-current");
       const refused = frame.read_only || !frame.in_use || (!frame.running && state !== "off");
-      button.disabled = Boolean(refused || frame.busy) && !current;
+      button.disabled = Boolean(refused || (frame.busy && state !== "off")) && !current;
       button.title = frame.read_only ? `read-only: ${frame.read_only}`
         : !frame.in_use ? "no connector yet: await core.add_connector(…)"
         : !frame.running && state !== "off" ? "start the core first"
@@ -130,7 +130,7 @@ function render({ model, el }) {
     run.title = frame.running
       ? "cancel every order, end connections and tasks; the cells that connect start it again"
       : "start the clock and the strategy";
-    run.disabled = Boolean(frame.read_only || frame.busy || !frame.in_use);
+    run.disabled = Boolean(frame.read_only || !frame.in_use || (frame.busy && !frame.running) || frame.busy === "stopping");
     pause.hidden = !frame.strategy || !frame.running;
     setText(pause, frame.strategy?.paused ? "Resume" : "Pause");
     pause.title = frame.strategy?.paused ? "let the strategy act again from the next tick on" : "cancel the strategy's orders and keep it from acting";
@@ -158,13 +158,13 @@ function render({ model, el }) {
   let drawn = "";
   function showChecks() {
     checks.hidden = frame.checks.length === 0;
-    const key = JSON.stringify(frame.checks);
+    const key = JSON.stringify([frame.checks, frame.state]);
     if (key === drawn) return;
     drawn = key;
     const count = (outcome) => frame.checks.filter((check) => check[2] === outcome).length;
     const parts = ["failed", "warning", "passed"].filter(count).map((outcome) => `${count(outcome)} ${outcome}`);
     setText(summary, `pre-flight: ${parts.join(", ")}`);
-    checks.open = count("failed") + count("warning") > 0 || frame.state === "armed";
+    checks.open = frame.state === "armed" || (count("failed") > 0 && frame.state !== "live");
     list.replaceChildren(...frame.checks.map(([what, connector, outcome, text]) =>
       make("tr", { "data-outcome": outcome },
         make("td", { class: "outcome" }, make("span", { class: "mark", "aria-hidden": "true" }, CHECK_MARKS[outcome]), outcome),

@@ -28,6 +28,14 @@ _ASK = """async code => {
     await future.done;
     return text; }"""
 
+_BEGIN = """code => {
+    const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    const cell = kernel.requestExecute({ code, store_history: false });
+    window.blocked = null;
+    cell.onIOPub = message => { if (message.header.msg_type === 'execute_input') window.blocked = true; };
+    cell.done.finally(() => { window.blocked = false; });
+    return null; }"""
+
 _RUN_CELL = """number => {
     const notebook = window.jupyterapp.shell.currentWidget.content;
     notebook.deselectAll();
@@ -72,15 +80,24 @@ class Notebook:
         """Run code in the kernel, as a cell would, and return what it printed."""
         return str(self.page.evaluate(_ASK, code)).strip()
 
+    def sleep(self, seconds: float) -> None:
+        """Have a cell block the kernel, and wait until it does."""
+        self.page.evaluate(_BEGIN, f"import time\ntime.sleep({seconds})")
+        self.page.wait_for_function("() => window.blocked === true")
+
+    @property
+    def sleeps(self) -> bool:
+        """Whether the cell of ``sleep`` has not ended."""
+        return bool(self.page.evaluate("() => window.blocked"))
+
+    def interrupt(self) -> None:
+        """Press the stop button, and wait for the end of the cell of ``sleep``."""
+        self.command("notebook:interrupt-kernel")
+        self.page.wait_for_function("() => window.blocked === false")
+
     def command(self, name: str) -> None:
         """Run a command of JupyterLab and wait for its end."""
         self.page.evaluate("name => window.jupyterapp.commands.execute(name).then(() => null)", name)
-
-    @property
-    def kernel_status(self) -> str:
-        """What JupyterLab says of the kernel, such as ``busy``."""
-        get = "window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status"
-        return str(self.page.evaluate(f"() => {get}"))
 
     def theme(self, name: str) -> None:
         """Change JupyterLab's theme (``Light`` or ``Dark``) and wait until it shows."""

@@ -6,74 +6,24 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from kit.connectors.client_order_ids import tag_of
-from tests.browser.conftest import SCREENSHOTS
-from tests.browser.exchange import ENDPOINT, until
-from tests.browser.notebook import COLOURS, Notebook
+from tests.browser.exchange import until
+from tests.browser.notebook import COLOURS
+from tests.browser.session import opened
 
-NAME = "lifecycle"
-CELLS = [
-    ENDPOINT,
-    f"""core = kit.TradingCore({NAME!r}, tick_size=0.25)
-market = await core.add_connector("binance", ["BTC/USDT"], mode="live", endpoint=endpoint)
-strategy = core.strategy = kit.PureMarketMaking(
-    market, "BTC/USDT", bid_spread="0.002", ask_spread="0.002", order_amount="0.01", order_levels=2,
-    order_level_spread="0.001", order_refresh_time=2, filled_order_delay=1)
-await core.start()""",
-    "kit.notebook.cockpit(core)",
+# What every number refuses, and sets that contradict each other.
+OUT_OF_BOUNDS = "-1000000"
+UNBOUNDED = {"order_level_amount"}
+CONTRADICTIONS = [
+    {"price_ceiling": "100", "price_floor": "200"},
+    {"bid_spread": "-0.1"},
+    {"bid_order_level_spreads": "1, 2", "bid_order_level_amounts": "1"},
 ]
-# When all four rest, the strategy leaves them alone.
-PAUSE = """import asyncio
-while [order.current_state.value for order in market.in_flight_orders.values()] != ["open"] * 4:
-    await asyncio.sleep(0.01)
-strategy.pause()"""
-BLOCK = "import time\ntime.sleep(30)"
-
-
-class Session:
-    """The notebook, the cockpit's parts on its page, and the exchange."""
-
-    def __init__(self, notebook, exchange):
-        self.notebook, self.exchange, self.page = notebook, exchange, notebook.page
-        self.ask = notebook.ask
-        self.cockpit = self.page.locator(".kit-cockpit")
-        self.orders = self.page.locator(".kit-orders")
-        self.controls = self.page.locator(".kit-controls")
-
-    def open_orders(self):
-        return self.exchange.open_orders(tag_of(NAME))
-
-    def field(self, name):
-        return self.controls.locator(f"[data-name={name}]")
-
-    def nearest(self):
-        """Return how far the nearest own buy order is below the mid price, a fraction; 1 without any."""
-        bids = [float(order.price) for order in self.open_orders() if order.side.value == "buy"]
-        return 1 - max(bids) / self.exchange.mid_price if bids else 1.0
-
-    def quiet(self):
-        """Have four orders that rest until something is done to them: nobody trades, nothing is refreshed."""
-        self.exchange.freeze()
-        self.ask(PAUSE)
-        assert len(self.open_orders()) == 4
-        expect(self.orders.locator("tbody tr")).to_have_count(4)
-
-    def shoot(self, name):
-        SCREENSHOTS.mkdir(exist_ok=True)
-        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
 
 @pytest.fixture(scope="module")
 def session(chromium, lab, exchange):
-    context = chromium.new_context(viewport={"width": 1400, "height": 1200})
-    notebook = Notebook.write(context.new_page(), lab, "lifecycle.ipynb", CELLS)
-    notebook.run_all()
-    session = Session(notebook, exchange)
-    expect(session.orders.locator("tbody tr")).to_have_count(4, timeout=20_000)
-    yield session
-    context.close()
-    lab.end_kernels()
-    until(lambda: not session.open_orders(), "the end of the kernel cancels what is left")
+    with opened(chromium, lab, exchange, "lifecycle") as session:
+        yield session
 
 
 @pytest.fixture
@@ -135,16 +85,6 @@ def test_one_order_is_cancelled_by_its_row(quiet):
     quiet.shoot("row-cancelled")
 
 
-# What every number refuses, and sets that contradict each other.
-OUT_OF_BOUNDS = "-1000000"
-UNBOUNDED = {"order_level_amount"}
-CONTRADICTIONS = [
-    {"price_ceiling": "100", "price_floor": "200"},
-    {"bid_spread": "-0.1"},
-    {"bid_order_level_spreads": "1, 2", "bid_order_level_amounts": "1"},
-]
-
-
 @pytest.mark.parametrize("text", ["ten", OUT_OF_BOUNDS])
 def test_every_number_refuses_what_is_none(quiet, text):
     before = quiet.ask("print(strategy.params.as_dict())"), quiet.open_orders()
@@ -181,24 +121,17 @@ def test_contradicting_sets_are_refused_beside_their_fields(quiet, values):
 
 
 def test_the_red_button_works_while_a_cell_sleeps(quiet):
-    quiet.page.evaluate(
-        """code => { const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
-        window.slept = false; kernel.requestExecute({ code }).done.finally(() => { window.slept = true; });
-        return null; }""",
-        BLOCK,
-    )
-    until(lambda: quiet.notebook.kernel_status == "busy", "the kernel sleeps")
+    quiet.notebook.sleep(30)
     began = time.monotonic()
     quiet.cockpit.locator("button.red").click()
     until(lambda: not quiet.open_orders(), "no order is open on the exchange", 2.0, 0.02)
     took = time.monotonic() - began
     print(f"red button: no order is open {took:.2f} s after the click")
     expect(quiet.cockpit.locator(".news")).to_contain_text("4 orders cancelled, 0 open")
-    assert not quiet.page.evaluate("() => window.slept")
+    assert quiet.notebook.sleeps
     quiet.shoot("red-button-while-sleeping")
     assert took < 2, took
-    quiet.notebook.command("notebook:interrupt-kernel")
-    quiet.page.wait_for_function("() => window.slept")
+    quiet.notebook.interrupt()
     expect(quiet.cockpit.locator(".step[aria-current]")).to_have_attribute("data-state", "off")
     expect(quiet.cockpit.locator(".banner")).to_be_hidden()
     quiet.shoot("red-button-afterwards")

@@ -1,0 +1,61 @@
+"""Cells that are run again, and the same core in a thread of its own."""
+
+from tests.browser.exchange import until
+from tests.browser.session import opened
+
+TASKS = """import asyncio
+tasks = asyncio.all_tasks(core.affinity.loop)
+print(*sorted(task.get_name() for task in tasks if not task.get_name().startswith("Task-")), sep="; ")"""
+
+
+def sockets(exchange):
+    """Return what the exchange has open: the kind of each socket and what is subscribed to."""
+    return sorted(f"{one['kind']} {one.get('streams', '')} {one.get('accounts', '')}" for one in exchange.connections())
+
+
+def test_running_all_cells_three_times_doubles_nothing(chromium, lab, exchange):
+    until(lambda: not exchange.connections(), "no other core is connected")
+    with opened(chromium, lab, exchange, "rerun") as session:
+        connected, tasks = sockets(exchange), session.ask(TASKS)
+        guard = session.ask("print(core.guard.state.pid)")
+        clock = session.ask("print(id(core), id(core.clock), id(market))")
+        assert len(connected) >= 2
+        for _ in range(2):
+            session.notebook.run_all()
+        until(lambda: sockets(exchange) == connected, f"as many connections as before: {connected}")
+        assert session.ask(TASKS) == tasks
+        assert session.ask("print(core.guard.state.pid)") == guard
+        assert session.ask("print(id(core), id(core.clock), id(market))") == clock
+        assert session.cockpit.count() == 1
+        # Through three refreshes the exchange never holds more orders than one strategy has.
+        seen, most = set(), 0
+        while len(seen) < 12:
+            now = session.open_orders()
+            seen |= {order.client_order_id for order in now}
+            most = max(most, len(now))
+        assert most == 4
+        assert session.ask("print([str(error) for error in core.errors.items])") == "[]"
+        session.shoot("rerun")
+
+
+def test_in_a_thread_the_core_trades_on_while_a_cell_sleeps(chromium, lab, exchange):
+    with opened(chromium, lab, exchange, "threaded", options=", loop='thread'") as session:
+        until(lambda: session.nearest() < 0.003, "orders near the mid price")
+        before = {order.client_order_id for order in session.open_orders()}
+        session.notebook.sleep(60)
+        until(lambda: not before & {order.client_order_id for order in session.open_orders()}, "orders are refreshed")
+
+        # Views and controls work meanwhile.
+        mid = session.cockpit.locator(".kit-depth .head").inner_text()
+        until(lambda: session.cockpit.locator(".kit-depth .head").inner_text() != mid, "the depth goes on")
+        field = session.field("bid_spread")
+        field.locator("input[type=text]").fill("0.6")
+        field.locator("input[type=text]").press("Enter")
+        until(lambda: session.nearest() > 0.005, "the orders move away")
+        assert session.notebook.sleeps
+        session.shoot("thread-while-sleeping")
+        session.notebook.interrupt()
+        assert session.ask("print(strategy.params.bid_spread, core.clock.stats.ticks_skipped)").split()[0] == "0.006"
+        assert session.ask("print(core.guard.state.last_report)") == "None"
+        assert session.ask("print([str(error) for error in core.errors.items])") == "[]"
+        assert "clean" in session.ask("report = await core.stop()\nprint('clean' if report.clean else report)")

@@ -30,6 +30,7 @@ from kit.connectors.ccxt_taps import (
     TradeCaches,
     record_deltas,
 )
+from kit.errors import NetworkUnavailable
 
 logger = logging.getLogger(__name__)
 # ccxt logs every request at DEBUG level, with signatures and keys: not through this logger.
@@ -243,8 +244,11 @@ async def close_clients(exchange: Any) -> None:
 def _give_up(exchange: Any, client: Any, exc: Exception) -> None:
     taps: Taps = exchange.kit_taps
     taps.bad_frames += 1
-    taps.last_bad_frame = scrub(f"{type(exc).__name__}: {exc}")
-    logger.warning("%s: a frame could not be handled; its connection is opened anew", exchange.id, exc_info=exc)
+    secrets = [str(getattr(exchange, name, None) or "") for name in ("apiKey", "secret", "password")]
+    taps.last_bad_frame = scrub(f"{type(exc).__name__}: {exc}", secrets)
+    # The error itself may quote the frame, and a private frame may hold what is no business of a log's.
+    told = NetworkUnavailable(taps.last_bad_frame).with_traceback(exc.__traceback__)
+    logger.warning("%s: a frame could not be handled; its connection is opened anew", exchange.id, exc_info=told)
     client.on_error(taps.network_error(f"a frame could not be handled ({taps.last_bad_frame})"))
 
 

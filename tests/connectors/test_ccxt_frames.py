@@ -296,6 +296,20 @@ async def test_a_tap_that_fails_ends_the_connection_too():
         assert len(venue.told.lost) == 1
 
 
+async def test_an_error_that_quotes_a_key_is_logged_without_it(caplog):
+    async with offline("binance", WS_API, credentials=CREDENTIALS) as venue:
+
+        def fails(item):
+            raise ValueError(f"cannot read {CREDENTIALS.secret} of {CREDENTIALS.api_key}")
+
+        venue.exchange.kit_taps.on_trade = fails
+        venue.feed(trade(1))
+        told = caplog.text + venue.exchange.kit_taps.last_bad_frame
+        assert "in fails" in caplog.text  # the place is told, the text is scrubbed
+        assert CREDENTIALS.secret not in told
+        assert CREDENTIALS.api_key not in told
+
+
 async def test_a_terminated_user_stream_ends_its_connection():
     async with offline("binance", WS_API, credentials=CREDENTIALS) as venue:
         venue.client.subscriptions["spot"] = True

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kit.core.clock import ManualTime as ManualTime
     from kit.core.time_iterator import TimeIterator as TimeIterator
     from kit.errors import KitError as KitError
+    from kit.notebook.running import run as run
     from kit.storage.candles import candles_from_events as candles_from_events
     from kit.storage.candles import events_from_candles as events_from_candles
     from kit.storage.clock_offset import correct_clock as correct_clock
@@ -101,6 +102,7 @@ _HOMES: Final = {
     "param": "kit.strategy.params",
     "parity": "kit.backtest.parity",
     "presets": "kit.strategy.presets",
+    "run": "kit.notebook.running",
     "sweep": "kit.backtest.sweep",
     "sweep_async": "kit.backtest.sweep",
     "to_hftbacktest": "kit.storage.exporters",
@@ -148,6 +150,7 @@ __all__ = [
     "param",
     "parity",
     "presets",
+    "run",
     "sweep",
     "sweep_async",
     "to_hftbacktest",

@@ -86,6 +86,11 @@ class RealKernel:
         message_id = client.execute(code, store_history=False)
         return asyncio.create_task(self._outcome(client, message_id))
 
+    def queue(self, code: str) -> None:
+        """Send a cell off, and do not listen to what it says."""
+        assert self._client is not None
+        self._client.execute(code, store_history=False)
+
     async def run(self, code: str, timeout: float = 60.0) -> str:
         """Run a cell and return what it printed; raises ``CellFailed``."""
         return await asyncio.wait_for(self.begin(code), timeout)

@@ -1,0 +1,141 @@
+"""Cores in a real ipykernel: interrupts, a cell that blocks beside a core in a thread, kit.run, cells run again.
+
+The exchange belongs to the test, so it tells what is really open.
+"""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from kit.connectors.client_order_ids import tag_of
+from kit.testnet import Testnet
+from tests.support.kernel import CellFailed, RealKernel
+from tests.support.stack import fill_book
+
+# jupyter_client leaves its own sockets to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
+
+SETUP = """
+import asyncio, threading, time
+from types import SimpleNamespace
+import kit
+
+endpoint = SimpleNamespace(url={url!r}, credentials=kit.Credentials({api_key!r}, {secret!r}))
+
+class Quoter(kit.Strategy):
+    def on_tick(self, timestamp):
+        if not self.active_orders:
+            self.buy("0.001", "50000")
+            print("quoted")
+
+core = kit.TradingCore({name!r}, tick_size=0.1, tables=False, guard=False, loop={loop!r})
+market = await core.add_connector("binance", ["BTC/USDT"], mode="paper" if {paper} else "live", endpoint=endpoint)
+core.strategy = Quoter(market)
+await core.start()
+while not any(order.exchange_order_id for order in market.in_flight_orders.values()):
+    await asyncio.sleep(0.01)
+"""
+
+TICKS = """
+before = core.clock.stats.ticks
+await asyncio.sleep(0.5)
+assert core.clock.stats.ticks - before >= 3, core.clock.stats
+assert core.running and not core.strategy.paused
+"""
+
+
+@pytest.fixture(scope="module")
+def testnet() -> Iterator[Testnet]:
+    async def start() -> Testnet:
+        testnet = await Testnet.start("real kernel", flow=False)
+        await fill_book(testnet)
+        return testnet
+
+    testnet = asyncio.run(start())
+    yield testnet
+    testnet.stop_now()
+
+
+def setup(testnet, name, *, loop="kernel", paper=False):
+    keys = testnet.credentials
+    return SETUP.format(url=testnet.url, api_key=keys.api_key, secret=keys.secret, name=name, loop=loop, paper=paper)
+
+
+async def open_ids(testnet, name):
+    return [order.client_order_id for order in await testnet.open_orders(tag_of(name))]
+
+
+@pytest.mark.parametrize("loop", ["kernel", "thread"])
+async def test_interrupts_end_cells_and_not_the_core(testnet, loop):
+    name = f"interrupted {loop}"
+    async with RealKernel() as kernel:
+        printed = await kernel.run(setup(testnet, name, loop=loop))
+        assert "quoted" not in printed
+        ids = await open_ids(testnet, name)
+        assert len(ids) == 1
+
+        await kernel.interrupt()  # idle
+        await kernel.run(TICKS)
+
+        # ipykernel takes note of an interrupt of an awaiting cell only when its loop wakes up next.
+        for code in ("while True: await asyncio.sleep(0.1)", "time.sleep(60)"):
+            cell = kernel.begin(code)
+            await asyncio.sleep(1.0)  # let it begin
+            await kernel.interrupt()
+            with pytest.raises(CellFailed, match=r"CancelledError|KeyboardInterrupt"):
+                await asyncio.wait_for(cell, 10)
+            await kernel.run(TICKS)
+            assert await open_ids(testnet, name) == ids
+
+        log = await kernel.run("print(core.log, core.errors)")
+        assert "Quoter.on_tick: quoted" in log
+        assert "no errors" in log
+        # Cells run again: the same core, connector and strategy, no order moved.
+        await kernel.run(setup(testnet, name, loop=loop))
+        assert await open_ids(testnet, name) == ids
+        left = "[thread.name for thread in threading.enumerate() if 'kit' in thread.name]"
+        assert await kernel.run(f"print((await core.stop()).clean, {left})") == "True []\n"
+        assert await open_ids(testnet, name) == []
+
+
+async def test_a_cell_that_blocks_makes_no_clock_late_that_has_its_own_thread(testnet):
+    async with RealKernel() as kernel:
+        await kernel.run(setup(testnet, "beside", loop="thread", paper=True))
+        for block in ("time.sleep(3)", "end = time.monotonic() + 3\nwhile time.monotonic() < end: sum(range(1000))"):
+            counted = await kernel.run(
+                f"before = core.clock.stats\n{block}\nafter = core.clock.stats\n"
+                "print(after.ticks - before.ticks, after.ticks_skipped - before.ticks_skipped, after.p99_lateness)"
+            )
+            ticks, skipped, lateness = map(float, counted.split())
+            assert ticks >= 25
+            assert skipped <= 2
+            assert lateness < 0.1
+        # Another configuration stops this core first.
+        printed = await kernel.run(
+            "old = core\n" + setup(testnet, "beside", paper=True) + "print(old.running, core is old, old.connectors)"
+        )
+        assert "loop 'kernel' instead of 'thread'" in printed
+        assert printed.endswith("False False {}\n")
+        await kernel.run("await core.stop()")
+
+
+async def test_run_awaits_for_cells_that_cannot_and_loses_no_message(testnet):
+    async with RealKernel() as kernel:
+        await kernel.run(setup(testnet, "run", paper=True))
+        cell = kernel.begin("print(kit.run(asyncio.sleep(1, 'slept')))")
+        await asyncio.sleep(0.5)
+        kernel.queue("second = 'ran'")  # arrives while the first cell runs, is deferred, and not lost
+        assert await asyncio.wait_for(cell, 20) == "slept\n"
+        assert await kernel.run("print(second)") == "ran\n"
+        await kernel.run(TICKS)
+        assert await kernel.run("print(kit.core.reentry.patched(), kit.core.reentry.dangerous())") == "True \n"
+        await kernel.run("kit.run(core.stop())")
+
+        await kernel.restart()
+        await kernel.run(setup(testnet, "run"))
+        with pytest.raises(CellFailed, match=r"NotReady: .*refused while core run is live"):
+            await kernel.run("kit.run(core.stop())")
+        await kernel.run("await core.stop()\nimport nest_asyncio\nnest_asyncio.apply()")
+        with pytest.raises(CellFailed, match="NotSupported: nest_asyncio patched the event loop"):
+            await kernel.run("kit.run(asyncio.sleep(0))")

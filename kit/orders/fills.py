@@ -30,6 +30,9 @@ class Fills:
         for fill in fills:
             self._put(fill)
 
+    def __repr__(self) -> str:
+        return f"<Fills: {self.base} for {self.quote} in {len(self._by_trade_id)} trades>"
+
     @property
     def by_trade_id(self) -> Mapping[str, TradeUpdate]:
         """Return the fills by trade id, in order of arrival."""

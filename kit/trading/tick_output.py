@@ -32,6 +32,9 @@ class TickOutput:
         self._err = _Lines(book, logging.WARNING)
         self._depth = 0
 
+    def __repr__(self) -> str:
+        return f"<TickOutput {'open' if self._depth else 'closed'}>"
+
     def __enter__(self) -> None:
         self._depth += 1
         if self._depth == 1:

@@ -15,6 +15,7 @@ from kit.errors import KitError
 _COMMANDS = {
     "backtest": "run a strategy on recorded order books, as a TOML file describes it",
     "demo": "run the whole lifecycle against a loopback exchange and watch it",
+    "doctor": "look over this machine: versions, kernel, keys, folders, clock",
     "keys": "store API keys where the kit finds them, list, try and remove them",
     "lab": "open JupyterLab: the quickstart notebook left, its cockpit right",
     "notebook": "make a notebook to write a strategy in",

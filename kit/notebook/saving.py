@@ -55,7 +55,9 @@ def widget_state_saving() -> bool | None:
 
     The first time that it is, a warning is logged. Quick enough to be asked on every refresh of a panel.
     """
-    saving = _word.page if _word.page is not None else _in_settings()
+    saving = _word.page
+    if saving is None and "ipykernel" in sys.modules:  # no kernel, no page
+        saving = saving_in_settings()
     if saving:
         _warn()
     return saving
@@ -68,9 +70,8 @@ def _warn() -> None:
         logger.warning("%s.", ADVICE)
 
 
-def _in_settings() -> bool | None:
-    if "ipykernel" not in sys.modules:
-        return None  # no kernel, no page
+def saving_in_settings() -> bool | None:
+    """Tell what JupyterLab's settings on this machine say; ``None`` where it never ran."""
     folder = _settings_folder()
     own = _read(folder / _PLUGIN)
     if own is not None:

@@ -33,12 +33,12 @@ def load_simulation() -> None:
         from kit.simulation import kernel
         from kit.simulation.engine import warm_up
 
-        if not all(_is_at_hand(function) for function in (kernel.run, kernel.act)):
+        if not all(is_at_hand(function) for function in (kernel.run, kernel.act)):
             _compile_apart()
         warm_up()
 
 
-def _is_at_hand(function: Any) -> bool:
+def is_at_hand(function: Any) -> bool:
     """Tell whether the code is loaded, or in the cache and fresh."""
     if getattr(function, "signatures", ()):
         return True

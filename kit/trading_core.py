@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import importlib
 import logging
 import random
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -24,8 +23,7 @@ from kit.core.time_iterator import TimeIterator
 from kit.errors import AuthenticationFailed, InvalidInput, NotReady, StrategyError
 from kit.guard.guard import STALL_LIMIT, Guard
 from kit.guard.guarding import Guarding
-from kit.orders.frames import balances_frame, fills_frame, orders_frame
-from kit.orders.session_log import SessionLog, pnl_frame
+from kit.orders.session_log import SessionLog
 from kit.strategy.session_recorder import SessionRecording
 from kit.strategy.strategy_base import StrategyBase
 from kit.trading.core_loop import CoreLoop, LoopKind, checked_kind
@@ -38,6 +36,7 @@ from kit.trading.red_button import RedButton
 from kit.trading.swap import OrdersChoice, StrategySwap, checked_choice, checked_strategy
 from kit.trading.switch import LiveSwitch
 from kit.trading.switch_commands import SwitchCommands
+from kit.trading.tables import CoreTables, current_marks
 from kit.trading.views import CoreViews
 from kit.trading.watching import ReadOnly
 from kit.types.drawn import Drawn
@@ -69,7 +68,7 @@ class StopReport(Drawn):
         return not any(self.orders_left.values()) and not self.tasks_left
 
 
-class TradingCore(SwitchCommands, CoreViews):
+class TradingCore(SwitchCommands, CoreViews, CoreTables):
     """Runs connectors and one strategy on a clock, on the event loop of whoever first awaits it.
 
     ``TradingCore(name)`` hands back the core of that name while it is live (it has connectors or runs), so that a
@@ -405,7 +404,7 @@ class TradingCore(SwitchCommands, CoreViews):
 
     async def _remove_connector(self, name: str, timeout: float) -> list[str]:
         async with self._lock:
-            self._marks |= self._current_marks()
+            self._marks |= current_marks(self.connectors)
             try:
                 left = await self.connector_manager.remove_connector(name, timeout)
             finally:
@@ -493,7 +492,7 @@ class TradingCore(SwitchCommands, CoreViews):
         self.switch.abort()
         async with self._lock:
             self._clock_task = None
-            self._marks |= self._current_marks()
+            self._marks |= current_marks(self.connectors)
             names = list(self.connectors)
             lefts = await asyncio.gather(*(self.connector_manager.remove_connector(name, timeout) for name in names))
             self._sync_clock()
@@ -632,61 +631,9 @@ class TradingCore(SwitchCommands, CoreViews):
     # -- what is known ---------------------------------------------------------------------------------------------
 
     @property
-    def orders(self) -> pd.DataFrame:
-        """Return this session's orders, oldest first, one row each."""
-        return orders_frame([(log.connector_name, log.mode, order) for log in self._logs for order in log.all_orders()])
-
-    @property
-    def fills(self) -> pd.DataFrame:
-        """Return this session's fills, oldest first, one row each."""
-        fills = [(log.connector_name, log.mode, fill) for log in self._logs for fill in log.fills]
-        return fills_frame(sorted(fills, key=lambda row: row[2].timestamp))
-
-    @property
-    def balances(self) -> pd.DataFrame:
-        """Return the balances of every account: connector, asset, total, available."""
-        return balances_frame(
-            (name, side.mode, side.balances) for name, connector in self.connectors.items() for side in connector.sides
-        )
-
-    @property
-    def pnl(self) -> pd.DataFrame:
-        """Return profit and loss of this session's fills, one row a pair, at the mid price of now or of the stop."""
-        marks = self._marks | self._current_marks()
-        return pnl_frame(
-            (log.connector_name, log.mode, totals, marks.get((log.connector_name, totals.trading_pair), Decimal("NaN")))
-            for log in self._logs
-            for totals in log.totals.values()
-        )
-
-    def _current_marks(self) -> dict[tuple[str, str], Decimal]:
-        return {
-            (name, pair): connector.get_mid_price(pair)
-            for name, connector in self.connectors.items()
-            for pair in connector.trading_pairs
-        }
-
-    @property
-    def status(self) -> pd.DataFrame:
-        """Return the health of every part as a table: part, item, value; nested items have dotted names."""
-        import pandas as pd
-
-        parts: dict[str, Any] = {
-            "core": {"name": self.name, "running": self.running, "tasks": len(self.supervisor)}
-            | {"unattended": ", ".join(self._swap.unattended)},
-            "clock": self.clock.stats,
-            "guard": self.guard.state if self.guard is not None else {"alive": False, "problems": "switched off"},
-        }
-        if self._strategy is not None:
-            parts["strategy"] = {
-                "name": self._strategy.name,
-                "paused": self._strategy.paused,
-                "pause_reason": self._strategy.pause_reason,
-                "errors_in_a_row": self._strategy.consecutive_errors,
-            }
-        parts |= {name: connector.status for name, connector in self.connectors.items()}
-        rows = [(part, item, value) for part, values in parts.items() for item, value in _flatten(values)]
-        return pd.DataFrame(rows, columns=["part", "item", "value"], dtype=object)
+    def unattended(self) -> tuple[str, ...]:
+        """Return the client order ids of orders that a swap left on an exchange with nobody to look after them."""
+        return self._swap.unattended
 
     def __repr__(self) -> str:
         state = "running" if self.running else "stopped"
@@ -697,13 +644,3 @@ class TradingCore(SwitchCommands, CoreViews):
 def _cancelled_itself() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, object]]:
-    if dataclasses.is_dataclass(value):
-        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if not isinstance(value, Mapping):
-        yield prefix, value
-        return
-    for name, item in value.items():
-        yield from _flatten(item, f"{prefix}.{name}" if prefix else str(name))

@@ -110,24 +110,27 @@ class AccountView:
     @property
     def in_flight_orders(self) -> Mapping[str, InFlightOrder]:
         """Return the orders that may still live on the exchange, by client order id."""
-        return dict(self.order_tracker.active_orders)
+        return self.affinity.read(dict, self.order_tracker.active_orders)
 
     @property
     def limit_orders(self) -> list[LimitOrder]:
         """Return immutable views of the limit orders in flight."""
+        return self.affinity.read(self._limit_orders)
+
+    def _limit_orders(self) -> list[LimitOrder]:
         return [order.to_limit_order() for order in self.in_flight_orders.values() if order.order_type.is_limit]
 
     def get_balance(self, asset: str) -> Decimal:
         """Return the account's total of an asset, zero if it holds none."""
-        return self.balances.total(asset)
+        return self.affinity.read(self.balances.total, asset)
 
     def get_available_balance(self, asset: str) -> Decimal:
         """Return what is free to trade: as reported, less what orders sent since then hold."""
-        return self.balances.available(asset)
+        return self.affinity.read(self.balances.available, asset)
 
     def balances_frame(self) -> pd.DataFrame:
         """Return the balances as a DataFrame: asset, total, available."""
-        return self.balances.frame()
+        return self.affinity.read(self.balances.frame)
 
     # -- acting ----------------------------------------------------------------------------------------------------
 

@@ -269,7 +269,10 @@ class Connector(Drawn, MarketView, AccountView, NetworkIterator):
 
     @property
     def status(self) -> dict[str, object]:
-        """Return readiness and counters of every part, as plain values."""
+        """Return readiness and counters of every part, as plain values of one moment."""
+        return self.affinity.read(self._status)
+
+    def _status(self) -> dict[str, object]:
         return {
             "name": self.name,
             "mode": self.mode,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from kit.orders.in_flight_order import InFlightOrder
 from kit.types.events import OrderFilledEvent
@@ -86,27 +86,59 @@ class AccountBalances(Protocol):
         ...
 
 
+Row: TypeAlias = "tuple[Any, ...]"
+
+
 def orders_frame(orders: Iterable[tuple[str, str, InFlightOrder]]) -> pd.DataFrame:
     """Return one row for each (connector name, mode, order), in the order given; ``mode`` is "paper" or "live".
 
     Amounts (base), prices (quote) and fees are float64, NaN where there is none; times are UTC; the rest is text. With
     fees in several assets ``fee`` is NaN and ``fee_asset`` lists them all.
     """
-    return _frame(_ORDER_COLUMNS, [(connector, mode, *_order_row(order)) for connector, mode, order in orders])
+    return orders_table(order_rows(orders))
+
+
+def order_rows(orders: Iterable[tuple[str, str, InFlightOrder]]) -> list[Row]:
+    """Return what ``orders_table`` makes a table of: copies, which change no more."""
+    return [(connector, mode, *_order_row(order)) for connector, mode, order in orders]
+
+
+def orders_table(rows: Sequence[Row]) -> pd.DataFrame:
+    """Return rows of orders as a table; see ``orders_frame``."""
+    return _frame(_ORDER_COLUMNS, rows)
 
 
 def fills_frame(fills: Iterable[tuple[str, str, OrderFilledEvent]]) -> pd.DataFrame:
     """Return one row for each (connector name, mode, fill), in the order given; units and types as ``orders_frame``."""
-    return _frame(_FILL_COLUMNS, [(connector, mode, *_fill_row(fill)) for connector, mode, fill in fills])
+    return fills_table(fill_rows(fills))
+
+
+def fill_rows(fills: Iterable[tuple[str, str, OrderFilledEvent]]) -> list[Row]:
+    """Return what ``fills_table`` makes a table of."""
+    return [(connector, mode, *_fill_row(fill)) for connector, mode, fill in fills]
+
+
+def fills_table(rows: Sequence[Row]) -> pd.DataFrame:
+    """Return rows of fills as a table; see ``fills_frame``."""
+    return _frame(_FILL_COLUMNS, rows)
 
 
 def balances_frame(accounts: Iterable[tuple[str, str, AccountBalances]]) -> pd.DataFrame:
     """Return one row for each asset of each (connector name, mode, account); amounts float64, in units of the asset."""
-    rows = [
+    return balances_table(balance_rows(accounts))
+
+
+def balance_rows(accounts: Iterable[tuple[str, str, AccountBalances]]) -> list[Row]:
+    """Return what ``balances_table`` makes a table of."""
+    return [
         (name, mode, asset, balances.total(asset), balances.available(asset), balances.held(asset))
         for name, mode, balances in accounts
         for asset in balances.assets
     ]
+
+
+def balances_table(rows: Sequence[Row]) -> pd.DataFrame:
+    """Return rows of balances as a table; see ``balances_frame``."""
     return _frame(_BALANCE_COLUMNS, rows)
 
 

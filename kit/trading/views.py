@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.connectors.connector import Connector
 from kit.connectors.connector_manager import ConnectorManager
+from kit.core.affinity import LoopAffinity
 from kit.core.naming import ByName
 from kit.trading.pnl_history import PnlHistory
 from kit.types.drawn import Drawn, plot
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 class CoreViews(Drawn, ByName):
     """Mixed into a core: ``core["binance"]``, the history of its profit, and figures of it."""
 
+    affinity: LoopAffinity
     connector_manager: ConnectorManager
     history: PnlHistory
 
@@ -42,7 +44,7 @@ class CoreViews(Drawn, ByName):
         (base bought less sold, fees included), ``pnl`` and ``fees`` (quote), ``fills`` so far. The last quarter of an
         hour has a row a second, what is older ever fewer.
         """
-        return self.history.frame()
+        return self.affinity.read(self.history.frame)
 
     def plot_pnl(self, trading_pair: str | None = None, *, height: int = 620, template: Any = None) -> go.Figure:
         """Draw price with own fills, inventory and profit over time, with plotly.

@@ -172,9 +172,8 @@ def __getattr__(name: str) -> Any:
 
 
 def _draw(thing: object) -> Bundle:
-    from kit.notebook.displays import draw
-
-    return draw(thing)
+    drawing: Bundle = importlib.import_module("kit.notebook.displays").draw(thing)
+    return drawing
 
 
 def _plot(kind: str, thing: object, **options: Any) -> Any:

@@ -22,7 +22,8 @@ from kit.strategy.strategy_base import StrategyBase
 class BacktestConfig:
     """What one run is made of; the fields are the arguments of ``kit.backtest``.
 
-    ``params`` are the strategy's parameters. ``trading_pair`` says which one the strategy quotes where the data hold
+    ``params`` are the strategy's parameters; ``preset`` among them names a preset that the others change, by name or by
+    its file (see ``kit.presets``). ``trading_pair`` says which one the strategy quotes where the data hold
     several. In a file, paths are relative to the file, and numbers are read exactly.
     """
 
@@ -75,9 +76,21 @@ def _build(values: Mapping[str, Any], folder: Path) -> BacktestConfig:
         found["strategy"] = find_strategy(found["strategy"], folder)
     if "data" in found:
         found["data"] = _beside(found["data"], folder)
+    if isinstance(found.get("params"), Mapping) and "preset" in found["params"]:
+        found["params"] = _with_preset(found["strategy"], found["params"], folder)
     if "tick_size" in found:
         found["tick_size"] = float(found["tick_size"])
     return BacktestConfig(**found)
+
+
+def _with_preset(strategy: Any, params: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    from kit.strategy.presets import load_preset, preset_path
+
+    kind = getattr(strategy, "Params", None)
+    if kind is None:
+        raise InvalidInput(f"params name a preset, but {strategy!r} makes a strategy whose parameters nobody knows")
+    changes = {name: value for name, value in params.items() if name != "preset"}
+    return {**load_preset(kind, folder / preset_path(kind, params["preset"])), **changes}
 
 
 def _beside(data: Any, folder: Path) -> Any:

@@ -26,7 +26,7 @@ An example:
   [data.binance]
   "BTC/USDT" = "recording"          # a recording's folder, or files of any form that kit imports
 
-  [params]
+  [params]                          # preset = "calm" here: those of a preset, or of its file, with changes
   bid_spread = 0.0005
   ask_spread = 0.0005
   order_amount = 0.01

@@ -16,6 +16,6 @@ def config_folder() -> Path:
 
 def _folder(own: str, shared: str, usual: str) -> Path:
     if given := os.environ.get(own):
-        return Path(given).expanduser()
+        return Path(given).expanduser().absolute()
     base = os.environ.get(shared)
     return (Path(base) if base else Path.home() / usual) / "kit"

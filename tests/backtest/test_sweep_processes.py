@@ -16,7 +16,6 @@ import psutil
 import pytest
 
 import kit
-from kit.backtest import sweep_workers
 from kit.backtest.sweep_errors import SweepFailed
 from kit.errors import NetworkUnavailable
 from tests.support.made_market import BALANCES, RULES, made_events
@@ -44,7 +43,7 @@ def nothing_is_left(tmp_path):
     before = set(psutil.Process().children(recursive=True))
     yield
     left = set(psutil.Process().children(recursive=True)) - before
-    # multiprocessing's tracker of semaphores stays as long as the process that spawned with it
+    # multiprocessing's tracker of semaphores, of a cluster of one's own, stays as long as this process
     left = {child for child in left if "resource_tracker" not in " ".join(child.cmdline())}
     assert not left
     assert not list((tmp_path / "cache" / "sweeps").glob("*"))
@@ -109,30 +108,38 @@ def test_a_trial_that_kills_every_worker_fails_alone(events):
     assert "worker" in result.frame().error[1].lower()
 
 
-def test_without_any_worker_another_one_is_started(events, monkeypatch):
-    """Dask replaces no worker that dies while it still starts; here it replaces none at all."""
-
-    async def not_replaced(self, exitcode):
-        pass
-
-    monkeypatch.setattr(sweep_workers.TrialNanny, "_on_worker_exit", not_replaced)
-    monkeypatch.setattr(sweep_workers, "NO_WORKERS", 1.0)
-    monkeypatch.setattr(sweep_workers, "RESULT_TIMEOUT", 0.5)
-
-    def deadly(markets, number):
+def test_what_a_strategy_prints_is_no_answer(events):
+    def noisy(markets, number):
         import os
-        import signal
 
         import kit
 
-        if number == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
+        print("\0" * 100)
+        os.write(1, b"\xff" * 100)
         return kit.PureMarketMaking(
             markets["binance"], "BTC/USDT", bid_spread="0.00001", ask_spread="0.00001", order_amount="0.01"
         )
 
-    result = kit.sweep(deadly, events, {"number": [0, 1, 2]}, workers=1, objective="fills", **COMMON)
-    assert result.frame().state.tolist() == ["done", "failed", "done"]
+    result = kit.sweep(noisy, events, {"number": [0]}, workers=1, objective="fills", **COMMON)
+    assert result.frame().state.tolist() == ["done"]
+
+
+def test_processes_end_with_their_parent(tmp_path):
+    """Also when it is killed, in the middle of a trial."""
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(SCRIPT.format(root=str(ROOT), reached=str(tmp_path / "reached"))))
+    environment = {**os.environ, "KIT_CACHE": str(tmp_path / "left")}  # nobody is there to remove the sweep's folder
+    process = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+    )
+    try:
+        _await(tmp_path / "reached", process)
+        children = psutil.Process(process.pid).children(recursive=True)
+    finally:
+        process.kill()
+        process.wait()
+    assert len(children) == 2
+    assert not psutil.wait_procs(children, timeout=20)[1]
 
 
 def test_a_strategy_of_a_configurations_file(events, tmp_path):
@@ -213,6 +220,14 @@ SCRIPT = """
 """
 
 
+def _await(reached, process):
+    deadline = time.monotonic() + 180
+    while not reached.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_ctrl_c_keeps_what_is_done_in_a_script_without_a_main_guard(tmp_path, interrupts_reach_children):
     script, reached = tmp_path / "script.py", tmp_path / "reached"
     script.write_text(textwrap.dedent(SCRIPT.format(root=str(ROOT), reached=str(reached))))
@@ -224,11 +239,7 @@ def test_ctrl_c_keeps_what_is_done_in_a_script_without_a_main_guard(tmp_path, in
         start_new_session=True,
     )
     try:
-        deadline = time.monotonic() + 180
-        while not reached.exists():
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        _await(reached, process)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers, too
         begun = time.monotonic()
         out, err = process.communicate(timeout=60)
@@ -296,4 +307,4 @@ def test_nobody_listens_to_the_outside(events):
     kit.sweep(kit.PureMarketMaking, events, {"bid_spread": ["0.00001"]}, ask_spread="0.1", **COMMON, **PMM)
     done.set()
     watcher.join()
-    assert seen == {"127.0.0.1"}
+    assert seen <= {"127.0.0.1"}

@@ -18,7 +18,7 @@ from tests.browser.notebook import Notebook
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 
 START = """core = kit.TradingCore({name!r}, tick_size=0.25{options})
-market = await core.add_connector("binance", ["BTC/USDT"], mode={mode!r}, endpoint=endpoint)
+market = await core.add_connector("binance", ["BTC/USDT"], endpoint=endpoint, {account})
 strategy = core.strategy = kit.PureMarketMaking(
     market, "BTC/USDT", bid_spread="0.002", ask_spread="0.002", order_amount="0.01", order_levels=2,
     order_level_spread="0.001", order_refresh_time=2, filled_order_delay=1)
@@ -71,11 +71,11 @@ class Session:
 
 @contextlib.contextmanager
 def opened(
-    chromium: Any, lab: LabServer, exchange: Exchange, name: str, *, mode: str = "live", options: str = ""
+    chromium: Any, lab: LabServer, exchange: Exchange, name: str, *, account: str = "mode='live'", options: str = ""
 ) -> Iterator[Session]:
     """Give a session whose four orders rest; when its kernel has ended, none of them may be left."""
     context = chromium.new_context(viewport={"width": 1400, "height": 1200})
-    cells = [ENDPOINT, START.format(name=name, mode=mode, options=options), SHOW]
+    cells = [ENDPOINT, START.format(name=name, account=account, options=options), SHOW]
     notebook = Notebook.write(context.new_page(), lab, f"{name}.ipynb", cells)
     notebook.run_all()
     session = Session(notebook, exchange, name)

@@ -231,6 +231,9 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
                 await self._predecessor.gone()
             finally:
                 self._predecessor = None
+        self._settle_now()
+
+    def _settle_now(self) -> None:
         with self._core_loop.changing:
             loop = self.affinity.loop
             if loop is None or not loop.is_running():
@@ -618,9 +621,14 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
         """Record all that reaches this core and all that it decides, into a new file in ``folder``, until ``stop``.
 
         ``kit.parity(path)`` replays the file. Asking again while it records into that folder hands back the recording.
-        Call it on the core's own thread, before the strategy runs. Raises ``NotReady`` later than that, and
-        ``InvalidInput`` while it records into another folder.
+        Call it before the strategy runs. Raises ``NotReady`` later than that, and ``InvalidInput`` while it records
+        into another folder.
         """
+        if self._core_loop.kind == "thread":
+            self._settle_now()  # the recording is of one thread
+        return self.affinity.run_sync(self._record_session, folder)
+
+    def _record_session(self, folder: str | Path) -> SessionRecording:
         session = self._session
         if session is None or session.stopped:
             self._session = session = SessionRecording(self, folder)

@@ -116,6 +116,11 @@ class Panel:
         return self.model.affinity.errors
 
     @property
+    def home(self) -> Refresher | None:
+        """Return the timer of the loop that the model lives on now; ``None`` where there is no loop."""
+        return self._refresher()
+
+    @property
     def views(self) -> int:
         """Return how many views show signs of life."""
         horizon = self._time_source.monotonic() - LEASE

@@ -38,6 +38,11 @@ class Refreshed(Protocol):
         ...
 
     @property
+    def home(self) -> Refresher | None:
+        """Return the timer that it belongs to now; a core that is started later may live on another loop."""
+        ...
+
+    @property
     def wanted(self) -> bool:
         """Tell whether somebody looks at it and there may be news; asked once a beat."""
         ...
@@ -133,7 +138,10 @@ class Refresher:
 
     def _refresh(self, panel: Refreshed) -> None:
         try:
-            if panel.wanted:
+            home = panel.home
+            if home is not None and home is not self:
+                home.wake(panel)
+            elif panel.wanted:
                 panel.refresh()
                 return
         except Exception as error:  # noqa: BLE001  # one panel's failure must not stop the others

@@ -8,7 +8,7 @@ import re
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from kit.errors import NotReady
 from kit.storage.session_files import SUFFIX, Frame, SessionWriter
@@ -83,7 +83,10 @@ class SessionRecording(Drawn):
         }
 
     def stop(self) -> Path:
-        """Write what is left, close the file and return its path; idempotent."""
+        """Write what is left, close the file and return its path; idempotent, from any thread."""
+        return cast("Path", self._core.affinity.run_sync(self._stop))
+
+    def _stop(self) -> Path:
         if not self.stopped:
             self.stopped = True
             self._taps.release()

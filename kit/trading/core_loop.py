@@ -14,6 +14,9 @@ START_PATIENCE: Final = 10.0
 END_PATIENCE: Final = 10.0
 """Seconds that the thread has to start and to end."""
 
+LAST_BEAT: Final = 0.3
+"""Seconds for which the loop goes on after its end was asked for, so that panels show how it all ended."""
+
 
 def checked_kind(kind: str) -> LoopKind:
     """Return ``kind``; raises ``InvalidInput`` for one that there is not."""
@@ -89,6 +92,7 @@ class _LoopThread(threading.Thread):
         self._loop, self._finished = asyncio.get_running_loop(), asyncio.Event()
         self._begun.set()
         await self._finished.wait()
+        await asyncio.sleep(LAST_BEAT)
 
     def finish(self) -> None:
         """Let the loop end, from any thread."""

@@ -11,6 +11,7 @@ from kit.core.manual_time import ManualTime
 from kit.errors import InvalidInput, OrderNotFound
 from kit.notebook.panel import LEASE, Frame, Panel
 from kit.notebook.refresh import Refresher, refresher_of
+from kit.trading.core_loop import CoreLoop
 
 
 class Counter:
@@ -252,3 +253,21 @@ async def test_one_timer_a_loop_and_none_of_closed_loops():
 async def test_an_interval_is_positive(interval):
     with pytest.raises(InvalidInput, match="interval is"):
         Refresher(LoopAffinity(None), interval=interval)
+
+
+async def test_a_panel_follows_its_core_to_the_loop_that_it_starts_on():
+    """Made before the core runs, a panel is first brought up to date here, then only on the core's own loop."""
+    model = Counter(LoopAffinity(None))
+    messages = []
+    panel = Panel(model, lambda content, _: messages.append(content))
+    show(panel)
+    assert model.threads == [threading.get_ident()]
+    loop = CoreLoop("thread", "panel")
+    model.affinity = LoopAffinity(loop.find())
+    async with asyncio.timeout(5):
+        while len(model.threads) < 4:
+            await asyncio.sleep(0.01)
+    assert threading.get_ident() not in model.threads[1:]
+    assert panel not in refresher_of(asyncio.get_running_loop()).panels
+    await loop.end()
+    panel.close()

@@ -3,8 +3,6 @@
 import asyncio
 import logging
 import sys
-import threading
-from decimal import Decimal
 from typing import ClassVar
 
 import pytest
@@ -275,33 +273,3 @@ async def test_what_fails_and_prints_behind_shows_in_errors_and_log(core, venue,
     assert (printed.source, printed.count) == ("Failing.on_tick", 3)
     assert [entry for entry in core.log.entries(logging.ERROR) if "is paused" in entry.text]
     assert "tick" not in capsys.readouterr().out
-
-
-# -- a loop of its own ---------------------------------------------------------------------------------------------
-
-
-async def test_a_core_in_a_thread_trades_and_leaves_no_thread(venue, caplog):
-    core = TradingCore("threaded", tick_size=0.05, guard=False, loop="thread")
-    before = threading.active_count()
-    market, strategy = await quoting(core)
-    assert core.affinity.loop is not asyncio.get_running_loop()
-    assert strategy.active_orders
-    assert len(core.orders) == 1
-    assert not core.status.empty
-    assert not core.balances.empty
-    (order_id,) = market.in_flight_orders
-    assert strategy.cancel(order_id)
-    await until(lambda: order_id not in market.in_flight_orders)
-    core.strategy = other = Other(market, PAIR)
-    assert core.strategy is other
-    assert other.clock is core.clock
-    own_id = market.buy(PAIR, Decimal(1), price=Decimal(90))
-    await until(lambda: own_id in market.in_flight_orders)
-    report = await core.stop()
-    assert report.clean
-    assert [thread.name for thread in threading.enumerate() if "threaded" in thread.name] == []
-    assert threading.active_count() <= before
-    assert core.affinity.here
-    core.strategy = None
-    await quoting(core)  # and again
-    assert (await core.stop()).clean

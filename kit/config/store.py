@@ -132,7 +132,7 @@ def missing_credentials(exchange_id: str, *, at_endpoint: bool = False) -> Missi
     )
 
 
-def unlock(ask: Callable[[str], str] = getpass.getpass) -> None:
+def unlock(ask: Callable[[str], str] | None = None) -> None:
     """Ask for the encrypted file's passphrase, once per process; in a notebook, in a cell of its own.
 
     The kernel waits for the answer, so unlock before anything trades. Raises ``WrongPassphrase``; ``NotReady`` when
@@ -141,6 +141,7 @@ def unlock(ask: Callable[[str], str] = getpass.getpass) -> None:
     file = store().file
     if not file.locked:
         return
+    ask = ask or getpass.getpass  # looked up now: a kernel puts its own there while a cell runs
     try:
         answer = ask(f"Passphrase of {file.path}: ")
     except (EOFError, RuntimeError) as error:  # IPython's StdinNotImplementedError is a RuntimeError

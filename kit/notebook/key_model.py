@@ -7,7 +7,7 @@ encrypted file. Nothing of it is kept here, sent back, shown or logged.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 from kit.config.key_names import KeyName, StoredKey, checked
@@ -21,14 +21,19 @@ _SECRET = ("key", "secret", "password", "passphrase")
 
 
 class KeyModel:
-    """What is stored where, and the ways to change it."""
+    """What is stored where, and the ways to change it.
+
+    A keyring may take its time, or ask the user something: it is read when the panel is made and with each command, on
+    the thread that runs those, never by the timer that paints.
+    """
 
     name = "API keys"
 
     def __init__(self) -> None:
         self._store: CredentialStore = store()
         self._reports: dict[str, str] = {}
-        self._last: dict[str, Any] = {}
+        self._now: dict[str, Any] = self._read()
+        self._painted: dict[str, Any] | None = None
 
     @property
     def affinity(self) -> LoopAffinity:
@@ -44,10 +49,10 @@ class KeyModel:
 
     def frame(self, full: bool) -> Frame | None:
         """Return all there is, ``None`` when it is the same still."""
-        now = self._read()
-        if not full and now == self._last:
+        now = self._now
+        if not full and now is self._painted:
             return None
-        self._last = now
+        self._painted = now
         return Frame(now)
 
     def _read(self) -> dict[str, Any]:
@@ -75,22 +80,34 @@ class KeyModel:
     # -- commands ------------------------------------------------------------------------------------------------------
 
     def command(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Do one of four things, and forget what was typed whatever comes of it.
+        """Do one of five things, and forget what was typed whatever comes of it.
 
         ``{"do": "add", "exchange", "account", "key", "secret", "password", "store", "passphrase"}`` stores a key,
         ``{"do": "unlock", "passphrase"}`` opens the encrypted file for this kernel, ``{"do": "check", "exchange",
-        "account"}`` asks the exchange what the key may do, ``{"do": "remove", "exchange", "account"}`` forgets it.
+        "account"}`` asks the exchange what the key may do, ``{"do": "remove", "exchange", "account"}`` forgets it, and
+        ``{"do": "look"}`` finds out what was changed elsewhere.
         Raises the kit's errors, none of which tells anything typed.
         """
         typed = {name: str(message.get(name) or "") for name in _SECRET}
         if isinstance(message, MutableMapping):
             for name in _SECRET:
                 message.pop(name, None)
-        actions = {"add": self._add, "unlock": self._unlock, "check": self._check, "remove": self._remove}
+        actions: dict[str, Callable[[Mapping[str, Any], Mapping[str, str]], str]] = {
+            "add": self._add,
+            "unlock": self._unlock,
+            "check": self._check,
+            "remove": self._remove,
+            "look": lambda _message, _typed: "",
+        }
         action = actions.get(str(message.get("do")))
         if action is None:
             raise NotSupported(f"keys take no command {message.get('do')!r}")
-        return {"text": action(message, typed)}
+        try:
+            return {"text": action(message, typed)}
+        finally:
+            now = self._read()
+            if now != self._now:
+                self._now = now
 
     def _add(self, message: Mapping[str, Any], typed: Mapping[str, str]) -> str:
         from kit.connectors.key_check import needs_password

@@ -116,8 +116,13 @@ def test_keys_are_tried_and_removed(keys, monkeypatch):
 
 def test_a_damaged_file_is_told(keys):
     keys.file.path.write_text("{")
-    frame = KeyModel().frame(full=True).content
-    assert "damaged" in frame["problem"]
+    model = KeyModel()
+    assert "damaged" in model.frame(full=True).content["problem"]
+    keys.file.path.unlink()
+    assert model.frame(full=False) is None  # the timer reads nothing
+    model.command({"do": "look"})
+    assert model.frame(full=False).content["problem"] == ""
+    keys.file.path.write_text("{")
     assert "damaged" in KeyModel().text()
 
 

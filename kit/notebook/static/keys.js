@@ -157,6 +157,7 @@ function render({ model, el }) {
       shape();
     },
   });
+  view.command({ do: "look" }); // another page, or a terminal, may have changed something
   return () => { wipe(); view.close(); };
 }
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from kit.types.drawn import Bundle, draw_with, plot_with
+from kit.types.drawn import Bundle, draw_with, plot_with, warm_with
 
 if TYPE_CHECKING:
     from kit.backtest.parity import parity as parity
@@ -180,8 +181,14 @@ def _plot(kind: str, thing: object, **options: Any) -> Any:
     return getattr(importlib.import_module("kit.notebook.plots"), kind)(thing, **options)
 
 
+def _warm() -> None:
+    if "ipykernel" in sys.modules and importlib.import_module("kit.notebook.displays").in_kernel():
+        importlib.import_module("kit.notebook.warming").warm_up()
+
+
 draw_with(_draw)
 plot_with(_plot)
+warm_with(_warm)
 
 
 def __dir__() -> list[str]:

@@ -15,6 +15,7 @@ Bundle: TypeAlias = "dict[str, Any] | tuple[dict[str, Any], dict[str, Any]]"
 
 _drawers: list[Callable[[object], Bundle]] = []
 _plotters: list[Callable[..., Any]] = []
+_warmers: list[Callable[[], object]] = []
 
 
 def draw_with(drawer: Callable[[object], Bundle]) -> None:
@@ -25,6 +26,17 @@ def draw_with(drawer: Callable[[object], Bundle]) -> None:
 def plot_with(plotter: Callable[..., Any]) -> None:
     """Have figures made by ``plotter(kind, object, **options)`` from now on."""
     _plotters[:] = [plotter]
+
+
+def warm_with(warmer: Callable[[], object]) -> None:
+    """Have ``warm`` call ``warmer()`` from now on."""
+    _warmers[:] = [warmer]
+
+
+def warm() -> None:
+    """Have loaded in the background what drawing needs, where there is a notebook to draw in; returns at once."""
+    for warmer in _warmers:
+        warmer()
 
 
 def plot(kind: str, thing: object, **options: Any) -> Any:

@@ -3,9 +3,8 @@
 import subprocess
 import sys
 
-from kit.core import drawing
-from kit.core.drawing import Drawn, draw_with
 from kit.types import drawn
+from kit.types.drawn import Drawn, draw_with
 
 
 class Thing(Drawn):
@@ -27,7 +26,6 @@ def test_the_drawer_is_asked_for_each_picture(monkeypatch):
 
 def test_the_mixin_takes_no_room():
     assert Drawn.__slots__ == ()
-    assert drawing.Drawn is drawn.Drawn
 
 
 def test_importing_kit_wires_the_drawer_and_loads_no_notebook():

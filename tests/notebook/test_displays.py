@@ -348,3 +348,25 @@ async def test_wrong_names_are_answered_with_the_likely_one(core):
         market.balances["USD"]
     with pytest.raises(InvalidInput, match="add one with"):
         TradingCore("empty")["binance"]
+
+
+# -- what a first figure loads -----------------------------------------------------------------------------------------
+
+
+async def test_in_a_kernel_figures_are_loaded_while_connecting_and_elsewhere_not():
+    code = (
+        "import asyncio, sys, types, kit\n"
+        "from kit.types.drawn import warm\n"
+        "warm()\n"
+        "print('plotly' in sys.modules, 'IPython' in sys.modules)\n"
+        "import IPython, ipykernel\n"
+        "IPython.get_ipython = lambda: types.SimpleNamespace(kernel=object())\n"
+        "warm()\n"
+        "from kit.notebook.warming import warm_up\n"
+        "thread = warm_up()\n"
+        "thread.join(60)\n"
+        "print(thread is warm_up(), thread.daemon, 'plotly.io._renderers' in sys.modules)\n"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    told, _ = await asyncio.wait_for(process.communicate(), 90)
+    assert told.decode().split() == ["False", "False", "True", "True", "True"]

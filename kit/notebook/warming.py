@@ -1,0 +1,38 @@
+"""Loads ahead what a first figure needs, so that it does not hold up the kernel's loop, on which the core lives."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Final
+
+logger = logging.getLogger(__name__)
+
+_lock: Final = threading.Lock()
+_threads: list[threading.Thread] = []
+
+
+def warm_up() -> threading.Thread:
+    """Make a figure on a thread of its own, once a process, and return the thread.
+
+    A first plotly figure loads nbformat with all its schemas: measured 3 to 9 s in which a loop would stand still, long
+    enough for live trading to end by itself. On a thread the loop has its turn every few milliseconds.
+    """
+    with _lock:
+        if not _threads:
+            _threads.append(threading.Thread(target=_load, name="kit warms up figures", daemon=True))
+            _threads[0].start()
+    return _threads[0]
+
+
+def _load() -> None:
+    try:
+        import plotly.io
+        from plotly.subplots import make_subplots
+
+        make_subplots(rows=2, cols=1).add_scatter(x=[0.0], y=[0.0], row=1, col=1)
+        # Read only: renderers and nbformat load by it, while showing a figure would print into somebody's cell.
+        _ = plotly.io.renderers
+    except Exception:
+        # Figures may be missing or broken here; who asks for one will hear of it.
+        logger.debug("figures cannot be loaded ahead", exc_info=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
 import threading
-import zlib
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,12 +13,13 @@ from typing import Any, Final
 import orjson
 
 from kit.errors import InvalidInput
+from kit.storage.session_blocks import pack, unpack
 from kit.storage.session_codec import dumps
 
 logger = logging.getLogger(__name__)
 
 SUFFIX: Final = ".session.gz"
-FORMAT: Final = 1
+FORMAT: Final = 2
 FLUSH_INTERVAL: Final = 1.0
 """Seconds between two blocks: what a crash may cost."""
 
@@ -84,6 +83,7 @@ class SessionWriter:
             raise InvalidInput(f"the session cannot be written to {path}: {error}") from error
         self._waiting: deque[Frame] = deque()
         self._ended = threading.Event()
+        self._blocks = 0
         self._write(dumps({"format": FORMAT, **header}) + b"\n")
         self._thread = threading.Thread(target=self._run, name=f"session {path.name}", daemon=True)
         self._thread.start()
@@ -119,9 +119,10 @@ class SessionWriter:
             self.frames += len(lines)
 
     def _write(self, block: bytes) -> None:
-        packed = gzip.compress(block, _LEVEL)
+        packed = pack(self._blocks, block, _LEVEL)
         self._file.write(packed)
         self._file.flush()
+        self._blocks += 1
         self.bytes += len(packed)
 
     def _fail(self, reason: str) -> None:
@@ -176,7 +177,9 @@ def open_session(path: str | Path) -> SessionLog:
         raise InvalidInput(f"{file} is no recorded session: it does not begin with the header of one")
     header, *rest = rows
     if header["format"] != FORMAT:
-        raise InvalidInput(f"{file} has format {header['format']}, this version reads {FORMAT}; install a newer kit")
+        raise InvalidInput(
+            f"{file} has format {header['format']}, this version of kit reads {FORMAT}; use the one that wrote it"
+        )
     frames = [Frame.read(row) for row in rest]
     for number, frame in enumerate(frames):
         if frame.number != number:
@@ -200,9 +203,20 @@ def _find(path: Path) -> Path:
 def _read_rows(file: Path) -> tuple[list[dict[str, Any]], str]:
     rows: list[dict[str, Any]] = []
     try:
-        with gzip.open(file) as lines:
-            for line in lines:
-                rows.append(orjson.loads(line))  # noqa: PERF401  (what was read before the damage is kept)
-    except (EOFError, zlib.error, gzip.BadGzipFile, orjson.JSONDecodeError) as error:
-        return rows, f"the end is cut off ({type(error).__name__})"
+        for block in unpack(file.read_bytes()):
+            rows.extend(orjson.loads(line) for line in block.splitlines())
+    except EOFError:
+        return rows, "the end is cut off"
+    except InvalidInput as error:
+        if not rows:
+            raise InvalidInput(
+                f"{file} is no recorded session, or its beginning is damaged: it does not begin with the header of one"
+            ) from error
+        raise InvalidInput(f"{file} is {error}, after {_reached(rows)}; take a copy that is whole") from error
     return rows, ""
+
+
+def _reached(rows: list[dict[str, Any]]) -> str:
+    if len(rows) < 2:
+        return "its header"
+    return f"frame {rows[-1]['n']}, {rows[-1]['t'] - rows[1]['t']:.1f} s from the beginning"

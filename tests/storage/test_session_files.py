@@ -11,6 +11,7 @@ import pytest
 
 from kit.errors import InvalidInput
 from kit.storage import session_files
+from kit.storage.session_blocks import pack
 from kit.storage.session_files import SUFFIX, Frame, SessionWriter, open_session
 
 
@@ -68,12 +69,71 @@ def test_damage_in_the_middle_is_told(tmp_path):
         open_session(path)
 
 
+@pytest.fixture
+def in_blocks(tmp_path):
+    writer = SessionWriter(tmp_path / f"blocks{SUFFIX}", {"core": "c"})
+    ends = [writer.bytes]
+    for frame in frames(40):
+        writer.put(frame)
+        if frame.number % 10 == 9:
+            writer._drain()
+            ends.append(writer.bytes)
+    writer.put(Frame(40, "end", "c", 200.0))
+    writer.close()
+    return writer.path, ends
+
+
+def test_any_changed_byte_is_told_with_its_place(in_blocks):
+    path, ends = in_blocks
+    whole = path.read_bytes()
+    for at in [*range(ends[0], ends[0] + 50), *range(ends[0] + 50, len(whole), 7), *range(len(whole) - 10, len(whole))]:
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1 :])
+        begin = max(end for end in ends if end <= at)
+        with pytest.raises(
+            InvalidInput, match=f"damaged in its block {ends.index(begin) + 1}, .* byte {begin:,}, after"
+        ):
+            open_session(path)
+    path.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+    with pytest.raises(InvalidInput, match="its beginning is damaged"):
+        open_session(path)
+
+
+def test_the_error_says_how_far_the_session_reads(in_blocks):
+    path, ends = in_blocks
+    whole = path.read_bytes()
+    path.write_bytes(whole[: ends[2] + 40] + b"?" + whole[ends[2] + 41 :])
+    with pytest.raises(InvalidInput, match=r"after frame 19, 19\.0 s from the beginning; take a copy"):
+        open_session(path)
+
+
+@pytest.mark.parametrize("zeros", [0, 5000])
+def test_an_end_that_was_not_written_is_no_damage(in_blocks, zeros):
+    """A process that is killed leaves a short file, a machine without power one that ends in zeros."""
+    path, ends = in_blocks
+    whole = path.read_bytes()
+    for at in [
+        *range(ends[0], ends[0] + 50),
+        *range(ends[0] + 50, len(whole), 7),
+        *range(len(whole) - 10, len(whole) - 3),
+    ]:
+        path.write_bytes(whole[:at] + bytes(zeros))
+        log = open_session(path)
+        assert not log.whole
+        assert len(log.frames) >= 10 * sum(end <= at for end in ends[1:])
+        assert log.frames[:40] == frames(40)[: len(log.frames)]
+
+
+def test_any_gzip_tool_reads_it(in_blocks):
+    lines = gzip.decompress(in_blocks[0].read_bytes()).splitlines()
+    assert len(lines) == 42
+
+
 def test_what_is_no_session_is_told(tmp_path):
     path = tmp_path / f"no{SUFFIX}"
     path.write_bytes(b"nothing of the kind")
     with pytest.raises(InvalidInput, match="no recorded session"):
         open_session(path)
-    path.write_bytes(gzip.compress(b'{"format": 99}\n'))
+    path.write_bytes(pack(0, b'{"format": 99}\n', 1))
     with pytest.raises(InvalidInput, match="format 99"):
         open_session(path)
     with pytest.raises(InvalidInput, match="no file or folder"):

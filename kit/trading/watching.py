@@ -64,8 +64,8 @@ class ReadOnly:
         if self.ended:
             return f"Core {self.core_name!r} has ended in {self.instance}; run the cells again here to take over."
         state = f", {self.seen.trading_state}" if self.seen is not None and self.seen.trading_state else ""
-        silence = " It has not told anything for some seconds: its cell may block it." if self.silent else ""
-        return f"Read-only view: core {self.core_name!r} runs in {self.instance}{state}.{silence}"
+        silence = " It has told nothing for some seconds: a cell may block it." if self.silent else ""
+        return f"Core {self.core_name!r} runs in {self.instance}{state}; this is a view of it.{silence}"
 
     def __str__(self) -> str:
         return self.text

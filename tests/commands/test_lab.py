@@ -26,7 +26,7 @@ def write(path, *tags):
     return path
 
 
-@pytest.mark.parametrize("name", ["00_quickstart.ipynb"])
+@pytest.mark.parametrize("name", ["00_quickstart.ipynb", "02_prototype_a_strategy.ipynb"])
 def test_the_tutorials_have_a_cell_for_the_right_side(name):
     number = cockpit_cell(NOTEBOOKS / name)
     source = nbformat.read(NOTEBOOKS / name, as_version=4).cells[number].source

@@ -71,10 +71,21 @@ class StopReport(Drawn):
 class TradingCore(SwitchCommands, CoreViews, CoreTables):
     """Runs connectors and one strategy on a clock, on the event loop of whoever first awaits it.
 
-    ``TradingCore(name)`` hands back the core of that name while it is live (it has connectors or runs), so that a
-    notebook cell can be run again. ``tick_size`` is in seconds (default 1). ``tables`` loads pandas while connecting,
-    because its import would stall the loop for seconds when a cell first shows a table; headless runs do without.
-    Coroutines may be awaited from any loop; they hop to the core's own.
+    ``TradingCore(name)`` hands back the core of that name while it is in use (it has connectors or runs), so that a
+    notebook cell can be run again. Asked for otherwise (``loop``, ``tick_size``, ``guard``, ``stall_limit``; what is
+    not given is as it is), a new core takes its place: the old one is stopped from that moment on, its orders
+    cancelled, and the first thing awaited on the new one waits until that is done; both logs say so. Where orders may
+    be left it raises ``NotReady``, once: whoever runs the cell again takes them over. ``TradingCore.all()`` are those
+    in use.
+
+    ``tick_size`` is in seconds (default 1). ``tables`` loads pandas while connecting, because its import would stall
+    the loop for seconds when a cell first shows a table; headless runs do without. ``loop="thread"`` gives the core a
+    loop in a thread of its own, from its first await to ``stop()``, so that a cell that blocks makes no tick late
+    (unless one C call holds the interpreter's lock); the default, "kernel", is the loop that runs the cells.
+    Coroutines, tables and controls are the same from any loop and thread; they hop to the core's own, where hooks and
+    listeners run.
+
+    ``log`` is what it has to say, with what hooks print; ``errors`` are the failures of its tasks, hooks and panels.
 
     The name marks the core's orders on the exchange, also after a restart: run cores that share an account under
     different names, as each treats the open orders of its name as its own.
@@ -452,6 +463,7 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
             self._check_connectors()
             await self.switch.starting()
             self._clock_task = self.supervisor.spawn(self._run_clock(), name="clock")
+            logger.info("core %s runs, a tick each %g s", self.name, self.clock.tick_size)
             self.switch.started()
 
     async def _run_clock(self) -> None:
@@ -507,7 +519,9 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
             self.switch.stopped()
             self._instance.release()
             report = StopReport({name: left for name, left in zip(names, lefts, strict=True) if left}, tasks_left)
-            if not report.clean:
+            if report.clean:
+                logger.info("core %s is stopped, nothing is left", self.name)
+            else:
                 logger.error("core %s stopped with remains: %s", self.name, report)
             return report
 

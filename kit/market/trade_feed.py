@@ -53,7 +53,8 @@ class TradeFeed:
                 listener(trade)
             except Exception:  # listeners are foreign code: one must not cut off the others or the feed
                 self.listener_errors += 1
-                logger.exception("A trade listener of %s failed: %r", trade.trading_pair, listener)
+                where = f"{getattr(listener, '__qualname__', repr(listener))} on a trade"
+                logger.exception("%s of %s failed", where, trade.trading_pair, extra={"where": where})
 
     def apply_last_price(self, price: float) -> None:
         """Take the price of the last trade as the exchange states it, without a trade of its own.

@@ -67,7 +67,7 @@ class BalancesModel:
         for name, connector in self.core.connectors.items():
             if connector.mode == "data":
                 continue
-            held = list(_holdings(name, connector))
+            held = list(holdings(name, connector))
             rows += held[:MAX_ROWS]
             more += max(0, len(held) - MAX_ROWS)
             quote = quote or _quote(connector)
@@ -111,14 +111,14 @@ class BalancesModel:
         ]
         head = ["asset", "account", "total", "available", "in orders", f"worth [{now['quote']}]", "free"]
         left = soft(f"and {now['more']} more assets") if now["more"] else ""
-        return stack(title(self.name, left), html_table(head, cells, left=2))
+        return stack(title(self.name, left), html_table(head, cells, sides="nnrrrrn"))
 
 
 def _quote(connector: Connector) -> str:
     return split_pair(connector.trading_pairs[0])[1] if connector.trading_pairs else ""
 
 
-def _holdings(name: str, connector: Connector) -> Iterator[Holding]:
+def holdings(name: str, connector: Connector) -> Iterator[Holding]:
     """Yield what a connector's account holds: the assets of its pairs, then all else that is not zero."""
     balances = connector.balances
     pairs = dict.fromkeys(asset for pair in connector.trading_pairs for asset in split_pair(pair))

@@ -71,7 +71,7 @@ def _connectors(core: TradingCore) -> str:
         ]
         for name, connector in core.connectors.items()
     ]
-    return html_table(["connector", "mode", "state", "pairs", "orders"], rows, left=4) if rows else ""
+    return html_table(["connector", "mode", "state", "pairs", "orders"], rows, sides="nnnlr") if rows else ""
 
 
 def _pictures(core: TradingCore) -> str:

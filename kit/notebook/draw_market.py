@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
+from kit.notebook.balances_model import holdings
 from kit.notebook.drawing import Drawing
 from kit.notebook.formats import ASK, BID, decimals_in, decimals_of, escape, html_table, number, split_pair
 from kit.notebook.html_parts import amount, bar, facts, percent, quantity, soft, stack, title, word
@@ -39,9 +40,8 @@ def draw_book(book: OrderBook) -> Drawing:
         ["", soft(f"— {number(spread, prices)} —") if both else "", "", ""],
         *_levels(bids, top, BID, prices, amounts),
     ]
-    table = html_table(
-        ["", f"price [{quote}]", f"amount [{base}]", f"total [{base}]", "depth"], _sided(rows, len(asks))
-    )
+    names = ["", f"price [{quote}]", f"amount [{base}]", f"total [{base}]", "depth"]
+    table = html_table(names, _sided(rows, len(asks)), sides="lrrrn")
     return Drawing(stack(head, table), _book_text(book, bids, asks, prices, amounts))
 
 
@@ -52,7 +52,7 @@ def _levels(side: Sequence[Level], top: float, color: str, prices: int, amounts:
             f'<span style="color:{color}">{number(price, prices)}</span>',
             number(size, amounts),
             number(total, amounts),
-            f'<div align="left" style="text-align:left">{bar(total / top if top else 0.0, color)}</div>',
+            bar(total / top if top else 0.0, color),
         ]
         for (price, size), total in zip(side, sums, strict=True)
     ]
@@ -110,15 +110,16 @@ def _pairs(connector: Connector) -> str:
                 escape(split_pair(pair)[1]),
             ]
         )
-    return html_table(["pair", "book", "bid", "ask", "spread", "quote"], rows, left=2) if rows else ""
+    return html_table(["pair", "book", "bid", "ask", "spread", "quote"], rows, sides="nnrrrn") if rows else ""
 
 
 def _held(connector: Connector) -> str:
-    balances = connector.balances
-    assets = dict.fromkeys(asset for pair in connector.trading_pairs for asset in split_pair(pair))
-    shown = [amount(balances.total(asset), asset) for asset in assets]
-    more = len(set(balances.assets) - set(assets))
-    return ", ".join(shown) + (f" {soft(f'and {more} more')}" if more else "")
+    """Return the balances of the assets that the pairs are of."""
+    assets = {asset for pair in connector.trading_pairs for asset in split_pair(pair)}
+    held = [each for each in holdings(connector.name, connector) if each.asset in assets]
+    more = len(set(connector.balances.assets) - assets)
+    shown = ", ".join(f"{escape(each.total)} {escape(each.asset)}" for each in held)
+    return shown + (f" {soft(f'and {more} more')}" if more else "")
 
 
 def draw_rule(rule: TradingRule) -> Drawing:

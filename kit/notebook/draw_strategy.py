@@ -97,7 +97,7 @@ def _table(values: Params, pending: Mapping[str, Any], strategy: StrategyBase | 
 
 
 def _rows(rows: list[list[str]]) -> str:
-    return html_table(["parameter", "value", "meaning"], rows, left=3) if rows else ""
+    return html_table(["parameter", "value", "meaning"], rows, sides="nll") if rows else ""
 
 
 def _shown(text: ParamText, value: Any) -> str:

@@ -77,9 +77,17 @@ def split_pair(pair: str) -> tuple[str, str]:
     return base, quote
 
 
-def html_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "", left: int = 0) -> str:
-    """Return a table of cells that are HTML already; the first ``left`` columns are aligned to the left."""
-    sides = ["left" if index < left else "right" for index in range(len(head))]
+_SIDES: Final = {"l": "left", "n": "left", "r": "right"}
+
+
+def html_table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "", left: int = 0, sides: str = ""
+) -> str:
+    """Return a table of cells that are HTML already; the first ``left`` columns are aligned to the left.
+
+    ``sides`` says it column by column: ``l`` left, ``n`` left in one line, ``r`` right in one line.
+    """
+    sides = sides or "l" * left + "r" * (len(head) - left)
     top = _cells("th", [escape(name) for name in head], sides)
     body = "".join(_cells("td", row, sides) for row in rows)
     title = f'<caption style="text-align:left;padding:2px 8px;font-weight:600">{escape(caption)}</caption>'
@@ -89,14 +97,12 @@ def html_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: s
     )
 
 
-def _cells(tag: str, cells: Sequence[str], sides: Sequence[str]) -> str:
-    style = {
-        "left": "padding:2px 8px;border:0;text-align:left",
-        "right": "padding:2px 8px;border:0;text-align:right;white-space:nowrap",
-    }
-    # Said twice: where inline styles are taken away, the attribute is left.
+def _cells(tag: str, cells: Sequence[str], sides: str) -> str:
+    # Sides are said twice: where inline styles are taken away, the attribute is left.
     inside = (
-        f'<{tag} align="{side}" style="{style[side]}">{cell}</{tag}>' for cell, side in zip(cells, sides, strict=True)
+        f'<{tag} align="{_SIDES[side]}" style="padding:2px 8px;border:0;text-align:{_SIDES[side]}'
+        f'{"" if side == "l" else ";white-space:nowrap"}">{cell}</{tag}>'
+        for cell, side in zip(cells, sides, strict=True)
     )
     return f"<tr>{''.join(inside)}</tr>"
 

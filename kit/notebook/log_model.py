@@ -103,7 +103,7 @@ class LogModel:
             ]
             for entry in reversed(entries)
         ]
-        table = html_table(["time", "level", "by", "said"], rows, left=4) if rows else ""
+        table = html_table(["time", "level", "by", "said"], rows, sides="nnnl") if rows else ""
         return stack(title(self.name, said), folded, table)
 
 

@@ -79,6 +79,7 @@ class PnlModel:
         }
 
     def _figures(self, market: Market, now: PnlNow) -> dict[str, Any]:
+        connector = self.core.connectors.get(market.connector)
         base, quote = split_pair(market.trading_pair)
         prices, amounts = self._decimals(market)
         money = money_decimals(quote, prices)
@@ -86,6 +87,7 @@ class PnlModel:
             "key": "/".join(market),
             "label": f"{market.trading_pair} {market.connector} {market.mode}",
             "mode": market.mode,
+            "current": connector is not None and connector.mode == market.mode,
             "base": base,
             "quote": quote,
             "decimals": [prices, amounts, money],
@@ -138,7 +140,7 @@ class PnlModel:
         if not rows:
             return stack(title(self.name, soft("no market to trade on yet")))
         names = ["pair", "connector", "profit", "inventory", "price", "fees", "fills", "profit over time"]
-        return stack(head, html_table(names, rows, left=2))
+        return stack(head, html_table(names, rows, sides="nnrrrrrn"))
 
     def _row(self, market: Market, now: PnlNow) -> list[str]:
         base, quote = map(escape, split_pair(market.trading_pair))

@@ -19,6 +19,7 @@ import cloudpickle
 from kit.backtest.sweep_child import read_message, write_message
 from kit.backtest.sweep_trial import Outcome, failure
 from kit.errors import TryAgain
+from kit.types.secret_variables import without_keys
 
 ATTEMPTS: Final = 3
 """Processes that a trial may take with it before it has failed."""
@@ -59,7 +60,7 @@ class TrialProcess:
             [sys.executable, "-c", _CODE, json.dumps([path for path in sys.path if isinstance(path, str)]), self._job],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=_ONE_THREAD | os.environ,
+            env=_ONE_THREAD | without_keys(os.environ),
             start_new_session=True,  # a terminal's Ctrl-C goes to its whole group
         )
 

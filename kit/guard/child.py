@@ -15,6 +15,7 @@ from typing import Any
 
 from kit.errors import NotReady
 from kit.guard.messages import decode, encode
+from kit.types.secret_variables import without_keys
 
 
 class GuardChild:
@@ -121,9 +122,9 @@ class GuardChild:
 
 
 def _environment() -> dict[str, str]:
-    """Return the child's environment: ours, and the way to this package where the interpreter would not find it."""
-    root = str(Path(__file__).resolve().parents[2])
+    """Return the child's environment: ours without keys, and the way to this package where Python would not find it."""
+    root, ours = str(Path(__file__).resolve().parents[2]), without_keys(os.environ)
     if root in site.getsitepackages():
-        return dict(os.environ)
+        return ours
     path = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": root if not path else f"{root}{os.pathsep}{path}"}
+    return {**ours, "PYTHONPATH": root if not path else f"{root}{os.pathsep}{path}"}

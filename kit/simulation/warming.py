@@ -10,6 +10,8 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
+from kit.types.secret_variables import without_keys
+
 logger = logging.getLogger(__name__)
 
 COMPILE_TIMEOUT: Final = 600.0
@@ -50,7 +52,8 @@ def is_at_hand(function: Any) -> bool:
 
 def _compile_apart() -> None:
     here = str(Path(__file__).parents[2])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])}
+    path = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])
+    environment = {**without_keys(os.environ), "PYTHONPATH": path}
     logger.info("compiling the simulation, once for this installation")
     try:
         subprocess.run(  # noqa: S603 - our own interpreter and our own words

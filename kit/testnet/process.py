@@ -26,6 +26,7 @@ from kit.testnet.config import DEFAULT_DEPOSITS, TestnetConfig, amounts, wire_sy
 from kit.testnet.rate_limits import Limits
 from kit.types.drawn import Drawn
 from kit.types.ports import Credentials
+from kit.types.secret_variables import without_keys
 
 log = logging.getLogger(__name__)
 child_log = logging.getLogger("kit.testnet.child")
@@ -113,10 +114,10 @@ def _paths(files: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
 
 
 def _environment() -> dict[str, str]:
-    """Return the child's environment: ours, and the way to this package however the parent found it."""
+    """Return the child's environment: ours without keys, and the way to this package however the parent found it."""
     root = str(Path(__file__).resolve().parents[2])
     path = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": root if not path else f"{root}{os.pathsep}{path}"}
+    return {**without_keys(os.environ), "PYTHONPATH": root if not path else f"{root}{os.pathsep}{path}"}
 
 
 class Testnet(Drawn, TestnetClient):

@@ -26,6 +26,9 @@ from tests.support.stack import AMOUNT, INSIDE, PAIR, connected, until
 
 SIGNATURE = re.compile(r"signature[\"']?\s*[=:]\s*[\"']?[0-9a-f]{16}|listenKey[\"']?\s*[=:]\s*[\"']?\w{16}")
 
+STORED = kit.Credentials("stored-api-key-0123456789", "stored-secret-0123456789")
+"""Of another exchange, in the environment."""
+
 
 @pytest.fixture
 def logged():
@@ -125,11 +128,15 @@ async def fail(call) -> KitError:
     return caught.value
 
 
-async def test_nothing_secret_is_written_anywhere(tmp_path: Path, logged: io.StringIO, state: Path):
+async def test_nothing_secret_is_written_anywhere(
+    tmp_path: Path, logged: io.StringIO, state: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("KIT_KRAKEN_KEY", STORED.api_key)
+    monkeypatch.setenv("KIT_KRAKEN_SECRET", STORED.secret)
     async with await Testnet.start("secrets", seed=3) as testnet:
         right = testnet.credentials
         wrong = kit.Credentials("wrong-api-key-" + "k" * 50, "wrong-secret-" + "s" * 50)
-        hidden = Hidden(right, wrong)
+        hidden = Hidden(right, wrong, STORED)
         errors: list[BaseException] = []
 
         # A refused key, and one whose secret is wrong.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +59,14 @@ def explain(headline: str, record: TickRecord, proposed: TickRecord | None, note
     rows.append(_step("placed", counted(record.placed, "order") if record.placed else "", record.outcome.value))
     rows += [_step("renewal", "", note) for note in notes]
     proposed_at = None if proposed is None else proposed.timestamp
-    when = "" if proposed_at is None else f" of the tick at {proposed_at:.3f}".rstrip("0").rstrip(".")
+    when = "" if proposed_at is None else f" of the tick at {_clock(proposed_at)}"
     return Explanation(headline, record.timestamp, proposed_at, Table(f"Steps{when}", COLUMNS, tuple(rows)))
+
+
+def _clock(timestamp: float) -> str:
+    """Return the time of day in UTC; fractions of a second where there are any."""
+    text = f"{datetime.fromtimestamp(timestamp, UTC):%H:%M:%S.%f}"
+    return f"{text.rstrip('0').rstrip('.')} UTC"
 
 
 def _stage_rows(record: TickRecord) -> list[tuple[Any, ...]]:

@@ -32,10 +32,11 @@ class Table:
         return pd.DataFrame(list(self.rows), columns=list(self.columns))
 
     def _shown(self) -> list[list[str]]:
-        return [
-            [cell_text(cell, column in self.fractions) for cell, column in zip(row, self.columns, strict=True)]
-            for row in self.rows
+        columns = [
+            _aligned([row[index] for row in self.rows], column in self.fractions)
+            for index, column in enumerate(self.columns)
         ]
+        return [list(cells) for cells in zip(*columns, strict=True)]
 
     def text(self) -> str:
         """Return the table as aligned text."""
@@ -69,6 +70,23 @@ def _html_row(row: Sequence[Any], shown: Sequence[str]) -> str:
 
 def _align(cell: Any) -> str:
     return "left" if isinstance(cell, str) else "right"
+
+
+def _aligned(cells: Sequence[Any], is_fraction: bool) -> list[str]:
+    """Return a column as texts; its exact decimals have as many digits behind the point as the one with most."""
+    texts = [cell_text(cell, is_fraction) for cell in cells]
+    if is_fraction:
+        return texts
+    places = {
+        index: len(texts[index].partition(".")[2])
+        for index, cell in enumerate(cells)
+        if isinstance(cell, Decimal) and cell.is_finite()
+    }
+    most = max(places.values(), default=0)
+    for index, count in places.items():
+        if count < most:
+            texts[index] += ("" if count else ".") + "0" * (most - count)
+    return texts
 
 
 def counted(number: int, noun: str) -> str:

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Final
 
 from kit.errors import InvalidInput
 from kit.simulation.feed import FeedColumns
+from kit.storage.cache_folder import cache_folder
 from kit.storage.events import MarketEvents
 from kit.types.market import TradingRule
 
@@ -26,14 +26,8 @@ _VERSION: Final = 2
 
 
 def default_folder() -> Path:
-    """Return where feeds are kept: ``KIT_CACHE``, else the user's cache folder."""
-    if given := os.environ.get("KIT_CACHE"):
-        return Path(given) / "feeds"
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "kit" / "feeds"
+    """Return where feeds are kept: below ``KIT_CACHE``, else below the user's cache folder."""
+    return cache_folder() / "feeds"
 
 
 class FeedCache:

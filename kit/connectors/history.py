@@ -16,6 +16,7 @@ from kit.connectors.pairs import normalize_pair
 from kit.core.clock import SYSTEM_TIME, TimeSource
 from kit.core.tasks import TaskSupervisor
 from kit.errors import InvalidInput, RateLimited, TryAgain
+from kit.storage.cache_folder import cache_folder
 from kit.storage.candles import CANDLE_COLUMNS, candle_frame, events_from_candles, opening, timeframe_seconds
 from kit.storage.events import NANOSECONDS, EventFlag, EventKind, MarketEvents
 from kit.storage.history_cache import CANDLES, TRADES, HistoryCache, Stretch
@@ -30,7 +31,9 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 When = float | str | date | datetime
 
-DEFAULT_CACHE: Final = "~/.cache/kit/history"
+DEFAULT_CACHE: Final = ""
+"""Stands for the folder ``history`` in ``KIT_CACHE``, else in the user's cache folder."""
+
 TRADES_FORM: Final = "trades"
 _CANDLES_A_STRETCH: Final = 1000
 _TRADES_STRETCH_S: Final = 3600
@@ -38,6 +41,9 @@ _TRIES: Final = 6
 _LONGEST_WAIT: Final = 30.0
 _SETTLED_S: Final = 60
 """What is younger is not kept: exchanges tell the last candle or trade some seconds late."""
+_DOUBT_S: Final = 86400
+"""What is empty, or has no candle at its end, may be an exchange's lag or fault: it is kept when it is this old, and
+asked for again this long after."""
 _BLANK_PAGE: Final = 100
 """Candles that are passed over after an empty page; no exchange looks for fewer at a time."""
 
@@ -165,9 +171,12 @@ async def history(
 
     ``start`` and ``end`` are seconds since the epoch, ISO texts or datetimes (UTC where they do not tell); ``end``
     ``None`` is now. Candles that are not over yet are left out. What was fetched is kept below ``cache`` (``None``:
-    not at all), an hour of trades or 1000 candles a file, and not asked for again: an interrupted call goes on where
-    it was. With an ``endpoint`` (a testnet) the default cache is not used, since its past may be another one after a
-    restart; a folder that you name is. Exchanges hand out trades of the past as far back as they please.
+    not at all; by default in the folder ``history`` of ``KIT_CACHE``, else of the user's cache), an hour of trades or
+    1000 candles a file, and not asked for again: an interrupted call goes on where it was. Only what came empty, or
+    without the last candle, is asked for again a day later, and is not kept at all while it is younger than that.
+
+    With an ``endpoint`` (a testnet) the default cache is not used, since its past may be another one after a restart;
+    a folder that you name is. Exchanges hand out trades of the past as far back as they please.
 
     Returns a ``History``: ``.frame()``, ``.gaps()``, ``.events()``. Raises ``InvalidInput`` for times and timeframes
     that are none, ``NotSupported`` where the exchange has no such request, ``UnknownExchange``, ``UnknownPair``, and
@@ -178,7 +187,9 @@ async def history(
     supervisor = TaskSupervisor("history")
     source = CcxtExchange(exchange, supervisor, endpoint=endpoint)
     place = exchange if endpoint is None else f"{exchange}@{endpoint.url.partition('://')[2]}"
-    folder = None if endpoint is not None and cache == DEFAULT_CACHE else cache
+    folder = cache
+    if cache == DEFAULT_CACHE:
+        folder = None if endpoint is not None else cache_folder() / "history"
     try:
         pair = normalize_pair(trading_pair)
         return await fetch_history(
@@ -211,15 +222,19 @@ async def fetch_history(
     first, last = _seconds(start, "start"), now if end is None else min(_seconds(end, "end"), now)
     if not 0 < first < last:
         raise InvalidInput(f"start is {start!r} and end {end!r}; start must come before end, and before now")
+    doubtful = functools.partial(_doubtful, step=0 if trades else step)
     kept = HistoryCache(cache, (place, trading_pair, timeframe), TRADES if trades else CANDLES)
     stretches = []
     with _bar(first, last, f"{trading_pair} {timeframe}", progress) as bar:
         for begin in range(opening(int(first), length), int(np.ceil(last)), length):
-            stretch = kept.read(begin)
-            if stretch is None:
+            known = kept.read(begin)
+            if known is not None and not (doubtful(known[0], begin + length) and known[1] + _DOUBT_S <= now):
+                stretch = known[0]
+            else:
                 stretch = await pager.stretch(begin, begin + length, now)
-                if begin + length + _SETTLED_S <= now:  # what is still growing is not kept
-                    kept.write(begin, stretch)
+                age = now - begin - length  # what is still growing is not kept
+                if age >= (_DOUBT_S if doubtful(stretch, begin + length) else _SETTLED_S):
+                    kept.write(begin, stretch, now)
             stretches.append(stretch)
             bar.update(min(begin + length, last) - max(begin, first))
     columns = kept.join(stretches)
@@ -227,6 +242,12 @@ async def fetch_history(
     columns = {name: column[low:high] for name, column in columns.items()}
     told = last if trades else min(last, float(opening(int(now), step)))
     return History(exchange, trading_pair, timeframe, first, told, columns, pager.requests)
+
+
+def _doubtful(stretch: Stretch, end: int, step: int) -> bool:
+    """Tell whether a stretch is empty, or of candles ``step`` seconds apart the last before ``end`` is missing."""
+    times = stretch["time"]
+    return not len(times) or (step > 0 and int(times[-1]) < (end - step) * NANOSECONDS)
 
 
 class _Pager:

@@ -22,6 +22,8 @@ CANDLES: Final = {"time": "int64"} | dict.fromkeys(("open", "high", "low", "clos
 TRADES: Final = {"time": "int64", "id": "int64", "side": "int8", "price": "float64", "amount": "float64"}
 """Columns by dtype; times in ns since the epoch."""
 
+_ASKED: Final = b"asked"
+
 Stretch = dict[str, NDArray[Any]]
 
 
@@ -39,27 +41,32 @@ class HistoryCache:
         if folder is not None:
             self.folder = Path(folder).expanduser().joinpath(*(re.sub(r"[^\w.@-]", "-", part) for part in place))
 
-    def read(self, start: int) -> Stretch | None:
-        """Return the stretch that starts at ``start`` (seconds since the epoch), or ``None``."""
+    def read(self, start: int) -> tuple[Stretch, float] | None:
+        """Return the stretch that starts at ``start`` and when it was asked for, both in seconds, or ``None``."""
         path = self._path(start)
         if path is None or not path.is_file():
             return None
         try:
             table = pq.read_table(path)
-            return {name: table[name].to_numpy().astype(dtype) for name, dtype in self._columns.items()}
-        except (pa.ArrowException, OSError, KeyError) as error:
+            asked = float((table.schema.metadata or {}).get(_ASKED, b"0"))
+            return {name: table[name].to_numpy().astype(dtype) for name, dtype in self._columns.items()}, asked
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             logger.warning("%s is damaged and is asked for again: %s", path, error)
             return None
 
-    def write(self, start: int, stretch: Stretch) -> None:
-        """Keep a stretch; where the disk does not take it, that is logged once and nothing more is kept."""
+    def write(self, start: int, stretch: Stretch, asked: float) -> None:
+        """Keep a stretch that was asked for at ``asked`` (seconds).
+
+        Where the disk does not take it, that is logged once and nothing more is kept.
+        """
         path = self._path(start)
         if path is None or self._refused:
             return
         part = path.with_suffix(f".{os.getpid()}.part")  # of this process, as another may keep the same
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            pq.write_table(pa.table(stretch), part, compression="zstd")
+            table = pa.table(stretch).replace_schema_metadata({_ASKED: repr(asked)})
+            pq.write_table(table, part, compression="zstd")
             part.replace(path)
         except OSError as error:
             logger.warning("history is not kept: %s cannot be written (%s)", path.parent, error)

@@ -149,6 +149,49 @@ async def test_what_the_exchange_tells_late_is_not_kept_without_it(tmp_path):
     assert len(await fetch(source, start=end - 600, end=end, cache=tmp_path)) == 10
 
 
+@pytest.mark.parametrize("timeframe", ["1m", "trades"])
+async def test_an_empty_answer_is_asked_for_again(tmp_path, timeframe):
+    """An exchange may tell nothing for a while; that is not what happened."""
+    end = DAY + 1000 * 60
+
+    async def found(source):
+        return await fetch(source, timeframe, start=DAY, end=end, cache=tmp_path)
+
+    whole = {"candles": candles(DAY - 60_000, 3000), "trades": [trade(n, DAY + 60 * n) for n in range(1000)]}
+    assert len(await found(Source(now=end + 7200.0))) == 0
+    assert not list(tmp_path.rglob("*.parquet"))  # too young to believe it
+    old = Source(now=end + 3 * 86400.0)
+    assert len(await found(old)) == 0
+    assert (await found(old)).requests == 0  # believed, for a day
+    old.now += 86400
+    assert (await found(old)).requests > 0
+    again = await found(Source(**whole, now=old.now + 86400))
+    assert len(again) == 1000
+    assert (await found(Source(now=old.now + 30 * 86400))).requests == 0
+
+
+async def test_candles_that_stop_before_their_end_are_asked_for_again(tmp_path):
+    begin = DAY - DAY % 60_000
+    part = Source(candles(begin, 700), now=begin + 70_000.0)
+    assert len(await fetch(part, start=begin, end=begin + 60_000, cache=tmp_path)) == 700
+    whole = Source(candles(begin, 1000), now=begin + 70_100.0)
+    assert len(await fetch(whole, start=begin, end=begin + 60_000, cache=tmp_path)) == 1000
+
+
+async def test_the_default_cache_is_where_the_others_are(monkeypatch, tmp_path):
+    asked = []
+
+    async def instead(*_, cache, **__):
+        asked.append(cache)
+
+    monkeypatch.setattr("kit.connectors.history.fetch_history", instead)
+    monkeypatch.setenv("KIT_CACHE", str(tmp_path))
+    await history("binance", PAIR, "1m", DAY)
+    await history("binance", PAIR, "1m", DAY, cache=tmp_path / "mine")
+    await history("binance", PAIR, "1m", DAY, cache=None)
+    assert asked == [tmp_path / "history", tmp_path / "mine", None]
+
+
 async def test_an_exchange_that_looks_no_further_than_a_page_is_asked_beyond_a_standstill():
     class Windowed(Source):
         async def fetch_candles(self, trading_pair, timeframe, since):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -63,13 +63,14 @@ class BalancesModel:
         return Frame(now)
 
     def _content(self) -> dict[str, Any]:
-        rows, more, quote = [], 0, ""
+        rows: list[Holding] = []
+        more, quote = 0, ""
         for name, connector in self.core.connectors.items():
             if connector.mode == "data":
                 continue
-            held = list(holdings(name, connector))
-            rows += held[:MAX_ROWS]
-            more += max(0, len(held) - MAX_ROWS)
+            assets = assets_of(connector)
+            rows += holdings(name, connector, assets[:MAX_ROWS])
+            more += len(assets[MAX_ROWS:])
             quote = quote or _quote(connector)
         return {
             "core": self.core.name,
@@ -118,12 +119,17 @@ def _quote(connector: Connector) -> str:
     return split_pair(connector.trading_pairs[0])[1] if connector.trading_pairs else ""
 
 
-def holdings(name: str, connector: Connector) -> Iterator[Holding]:
-    """Yield what a connector's account holds: the assets of its pairs, then all else that is not zero."""
+def assets_of(connector: Connector) -> list[str]:
+    """Return what a connector's account holds: the assets of its pairs, then all else that is not zero."""
     balances = connector.balances
     pairs = dict.fromkeys(asset for pair in connector.trading_pairs for asset in split_pair(pair))
-    others = [asset for asset in balances.assets if asset not in pairs and balances.total(asset)]
-    for asset in [*pairs, *others]:
+    return [*pairs, *(asset for asset in balances.assets if asset not in pairs and balances.total(asset))]
+
+
+def holdings(name: str, connector: Connector, assets: Iterable[str]) -> Iterator[Holding]:
+    """Yield how these assets of a connector's account stand."""
+    balances = connector.balances
+    for asset in assets:
         total, available = balances.total(asset), balances.available(asset)
         decimals = _decimals(connector, asset)
         worth = _worth(connector, asset, total)

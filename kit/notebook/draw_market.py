@@ -115,9 +115,9 @@ def _pairs(connector: Connector) -> str:
 
 def _held(connector: Connector) -> str:
     """Return the balances of the assets that the pairs are of."""
-    assets = {asset for pair in connector.trading_pairs for asset in split_pair(pair)}
-    held = [each for each in holdings(connector.name, connector) if each.asset in assets]
-    more = len(set(connector.balances.assets) - assets)
+    assets = dict.fromkeys(asset for pair in connector.trading_pairs for asset in split_pair(pair))
+    more = len(set(connector.balances.assets) - set(assets))
+    held = holdings(connector.name, connector, assets)
     shown = ", ".join(f"{escape(each.total)} {escape(each.asset)}" for each in held)
     return shown + (f" {soft(f'and {more} more')}" if more else "")
 

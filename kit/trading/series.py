@@ -40,7 +40,10 @@ class Series:
     @property
     def last(self) -> Sample | None:
         """Return the newest sample."""
-        return self._recent[-1] if self._recent else None
+        try:
+            return self._recent[-1]
+        except IndexError:  # asked without a lock: it may just have been emptied
+            return None
 
     def is_due(self, time: float) -> bool:
         """Tell whether a sample of this time would be taken."""
@@ -73,5 +76,8 @@ class Series:
 
     def rows(self, since: float = -math.inf) -> list[Sample]:
         """Return the samples after ``since``, oldest first."""
+        last = self.last
+        if last is None or last[0] <= since:
+            return []  # what is asked several times a second, mostly
         old, recent = self._old.copy(), self._recent.copy()
         return [sample for sample in (*old, *recent) if sample[0] > since]

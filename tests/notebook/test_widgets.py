@@ -104,7 +104,9 @@ def test_every_panel_of_a_market_is_made_lazily():
 
 
 def test_scripts_and_styles_are_beside_the_python_and_complete():
-    for kind in (widgets.DepthWidget, widgets.LadderWidget, widgets.OrdersWidget, widgets.ControlsWidget):
+    kinds = [kind for kind in widgets.LiveWidget.__subclasses__() if kind.__module__ == widgets.__name__]
+    assert len(kinds) == 9
+    for kind in kinds:
         assert "function connect(" in str(kind._esm)
         assert str(kind._esm).count("export default") == 1
         assert ".kit {" in str(kind._css)

@@ -83,7 +83,7 @@ function render({ model, el }) {
   for (const part of LEFT) place(part, left);
   for (const part of RIGHT) place(part, right);
   for (const part of WIDE) place(part, wide);
-  top.querySelector(".who")?.append(choice);
+  sections.depth.append(choice);
 
   const view = connect(line(""), root, {
     paint(frame) {
@@ -93,6 +93,7 @@ function render({ model, el }) {
         choice.replaceChildren(...frame.choices.map(([value, text]) => make("option", { value }, text)));
       }
       choice.hidden = frame.choices.length < 2;
+      sections.depth.classList.toggle("chooses", !choice.hidden);
       if (document.activeElement !== choice) choice.value = frame.chosen;
       root.setAttribute("aria-label", `trading cockpit of ${frame.core}`);
     },
@@ -116,9 +117,13 @@ function render({ model, el }) {
   }
   const onScroll = () => { if (!due) due = requestAnimationFrame(float); };
   document.addEventListener("scroll", onScroll, { capture: true, passive: true });
+  const sizes = new ResizeObserver(onScroll);
+  sizes.observe(root);
+  sizes.observe(top);
 
   return () => {
     document.removeEventListener("scroll", onScroll, { capture: true });
+    sizes.disconnect();
     if (due) cancelAnimationFrame(due);
     for (const close of closes) close?.();
     view.close();

@@ -30,7 +30,8 @@ function render({ model, el }) {
     retheme() { chart.retheme(); },
   });
 
-  const market = (frame) => frame.markets.find((each) => each.key === chosen) ?? busiest(frame.markets);
+  const current = (markets) => markets.some((each) => each.current) ? markets.filter((each) => each.current) : markets;
+  const market = (frame) => frame.markets.find((each) => each.key === chosen) ?? busiest(current(frame.markets));
   const busiest = (markets) => markets.reduce((best, each) =>
     Number(each.fills.replaceAll(",", "")) > Number(best?.fills.replaceAll(",", "") ?? -1) ? each : best, null);
 

@@ -101,8 +101,11 @@ class Session:
         if inspect.iscoroutine(strategy):
             strategy.close()
         if not isinstance(strategy, StrategyBase):
+            made = (
+                "nothing" if strategy is None else f"a {type(strategy).__name__}"
+            )  # whose repr may need what it lacks
             raise InvalidInput(
-                f"strategy is {given!r}, which gives {strategy!r}; give a class derived from kit.Strategy, or a "
+                f"strategy is {given!r}, which gives {made}; give a class derived from kit.Strategy, or a "
                 "function (markets: dict of connectors by exchange) -> strategy"
             )
         self._check_money(strategy)

@@ -20,13 +20,16 @@ _MICROSECONDS_FROM: Final = 10**14
 class BinanceMessages:
     """Takes messages of one ``symbol`` in order of arrival; ``columns`` hands out the rows made since the last call.
 
-    ``synced`` true starts without waiting for a snapshot. ``counts`` tells what was passed over, and the gaps.
+    ``synced`` true starts without waiting for a snapshot. ``counts`` tells what was passed over, and the gaps;
+    ``went_back`` that a message arrived before the one taken before it.
     """
 
     def __init__(self, symbol: str, *, book_tickers: bool = False, synced: bool = False) -> None:
         self.symbol = symbol
         self.other_symbols: set[str] = set()
         self.counts: Counter[str] = Counter()
+        self.went_back = False
+        self._last_local = 0
         self._started = synced
         self._synced = synced
         self._last_id = 0
@@ -38,6 +41,9 @@ class BinanceMessages:
 
     def take(self, local_ts: int, message: Message, line: int) -> None:
         """Take one message. Raises KeyError, TypeError or ValueError when it is not what it says."""
+        if local_ts < self._last_local:
+            self.went_back = True
+        self._last_local = local_ts
         if "lastUpdateId" in message:
             self._snapshot(local_ts, message, line)
             return

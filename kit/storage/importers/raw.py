@@ -60,7 +60,7 @@ def import_raw(
     for path in files:
         for first, lines in batches(path, cut_ok=cut_ok):
             columns = _decode(messages, path, first, lines, tickers=book_tickers)
-            if _stamp(lines[0], last_local) < last_local or (np.diff(columns["local_ts"]) < 0).any():
+            if _stamp(lines[0], last_local) < last_local or messages.went_back:
                 raise _times_go_back(path, first, lines, last_local, last_name)
             last_local, last_name = _stamp(lines[-1], last_local), path.name
             if len(columns["local_ts"]):

@@ -185,6 +185,16 @@ def test_times_that_go_back(tmp_path):
         load(path)
 
 
+@pytest.mark.parametrize("need_snapshot", [True, False])
+def test_times_that_go_back_before_the_first_snapshot(tmp_path, need_snapshot):
+    """Lines that make no row, or get the snapshot's time, are in order all the same."""
+    first = write(tmp_path / "a", [trade(1), depth(4, 6)], step=-3_000_000).read_bytes()
+    path = tmp_path / "both.raw"
+    path.write_bytes(first + write(tmp_path / "b", [snapshot(5), depth(7, 7)], start=T0 * 1_000_000 + 1).read_bytes())
+    with pytest.raises(BadFile, match=r"line 2: the local time goes back by 0\.003000 s"):
+        load(path, need_snapshot=need_snapshot)
+
+
 def test_a_cut_file(tmp_path):
     path = write(tmp_path / "a.raw.gz", [snapshot(5), *(depth(6 + n, 6 + n) for n in range(500))])
     whole = path.read_bytes()

@@ -39,7 +39,7 @@ from kit.trading.switch_commands import SwitchCommands
 from kit.trading.tables import CoreTables, current_marks
 from kit.trading.views import CoreViews
 from kit.trading.watching import ReadOnly
-from kit.types.drawn import Drawn
+from kit.types.drawn import Drawn, warm
 from kit.types.ports import Credentials, Endpoint
 
 if TYPE_CHECKING:
@@ -355,6 +355,7 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
     async def _connect(self, exchange_id: str, trading_pairs: Sequence[str], **options: Any) -> Connector:
         if self._tables:
             await asyncio.to_thread(importlib.import_module, "pandas")
+            warm()  # a first figure would stall the loop for longer yet
         adding = self.connector_manager.add_connector(exchange_id, trading_pairs, **options)
         self._adding = asyncio.ensure_future(adding)
         try:

@@ -191,6 +191,11 @@ class AccountSide:
         return f"<AccountSide {self.mode}: {self.order_tracker!r}, {self.balances!r}>"
 
     @property
+    def has_own_line(self) -> bool:
+        """Tell whether its ports are a connection of its own, which does not end with that of the market data."""
+        return self._close_port is not None
+
+    @property
     def ready(self) -> bool:
         """Tell whether the account, if there is one, is in step and not refused."""
         user_stream = self.user_stream

@@ -144,7 +144,8 @@ class Connector(Drawn, MarketView, AccountView, NetworkIterator):
         """End every stream; orders in flight stay tracked."""
         if self._upkeep_task is not None:
             await self._supervisor.cancel(self._upkeep_task)
-        await self.side.stop()
+        if self._closed or not self.side.has_own_line:
+            await self.side.stop()
         await self.order_book_tracker.stop()
 
     async def close(self) -> None:

@@ -18,6 +18,7 @@ from kit.connectors.pairs import normalize_pair
 from kit.core.affinity import LoopAffinity
 from kit.core.clock import TimeSource
 from kit.core.pubsub import PubSub
+from kit.core.waiting import wait_for
 from kit.errors import InvalidOrder, KitError, NotReady, OrderNotFound
 from kit.market.order_book import OrderBook
 from kit.orders.balances import Balances
@@ -286,8 +287,7 @@ class OrderDesk:
     async def _wait_for_change(self, seconds: float) -> None:
         self._changed.clear()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
+            await wait_for(self._changed.wait(), seconds, self._time_source)
 
     @staticmethod
     def _results(orders: Iterable[InFlightOrder]) -> list[CancellationResult]:

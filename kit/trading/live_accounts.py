@@ -78,8 +78,11 @@ class LiveAccounts:
         connector.trade_with(paper)
         desk_of(paper).reopen()
         self._core.account_changed(connector)
-        await live.stop()
-        await self._core.guarding.release(connector.name, [])
+        try:
+            await live.stop()
+            await self._core.guarding.release(connector.name, [])
+        except Exception:  # the accounts are exchanged: what was not tidied up must not pass for a failure of that
+            logger.exception("%s: the live account could not be put away", connector.name)
 
     async def withdraw(self, connector: Connector, timeout: float) -> str:
         """Cancel all of the core's orders on a connector, ask what is open, and return the exchange's word.

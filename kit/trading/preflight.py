@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from kit.connectors.account_side import AccountSide
 from kit.connectors.connector import Connector
+from kit.core import reentry
 from kit.core.network_iterator import NetworkStatus
 from kit.core.time_source import TimeSource
 from kit.core.waiting import wait_for
@@ -104,9 +104,8 @@ class Preflight:
         return "passed", text
 
     async def _re_entry(self) -> Finding:
-        dangerous = _dangerous_re_entry()
-        if dangerous:
-            return "failed", f"{dangerous}; restart the kernel without it, kit.run() does the same safely"
+        if why := reentry.dangerous():
+            return "failed", why
         return "passed", "the loop is not patched in a way that loses messages"
 
     async def _guard(self) -> Finding:
@@ -144,20 +143,26 @@ class Preflight:
     async def _account(self, connector: Connector, side: AccountSide) -> Finding:
         if connector.network_status is not NetworkStatus.CONNECTED:
             return "failed", f"no connection: {connector.last_error or 'not tried yet'}"
-        deadline = self._time_source.monotonic() + PATIENCE
-        while not side.ready:
-            if side.refused:
-                return "failed", f"the key is refused: {side.refused}"
-            if self._time_source.monotonic() >= deadline:
-                last = side.user_stream.status.last_error if side.user_stream is not None else ""
-                return "failed", f"the private stream is not up after {PATIENCE:g} s: {last or 'no answer'}"
-            await self._time_source.sleep(_LOOK)
+        if missing := await self._missing(side):
+            return "failed", missing
         count = len(side.order_tracker.active_orders)
         return "passed", f"the key is accepted, the private stream is up, {count} own orders are open"
 
+    async def _missing(self, side: AccountSide) -> str:
+        """Wait for an account to be in step; return what is missing after that."""
+        deadline = self._time_source.monotonic() + PATIENCE
+        while not side.ready:
+            if side.refused:
+                return f"the key is refused: {side.refused}"
+            if self._time_source.monotonic() >= deadline:
+                last = side.user_stream.status.last_error if side.user_stream is not None else ""
+                return f"the private stream is not up after {PATIENCE:g} s: {last or 'no answer'}"
+            await self._time_source.sleep(_LOOK)
+        return ""
+
     async def _able_to_trade(self, connector: Connector, side: AccountSide) -> Finding:
         if side.refused:
-            return "failed", "the key is refused"
+            return "failed", f"not known: the key is refused: {side.refused}"
         try:
             able = await side.may_trade(self._pairs(connector)[0])
         except AuthenticationFailed as error:
@@ -184,8 +189,8 @@ class Preflight:
         return "passed", text
 
     async def _balances(self, connector: Connector, side: AccountSide) -> Finding:
-        if side.refused:
-            return "failed", "the key is refused"
+        if missing := await self._missing(side):
+            return "failed", f"not known: {missing}"
         pairs = self._pairs(connector)
         assets = dict.fromkeys(
             asset for pair in pairs for asset in (connector.rule(pair).base_asset, connector.rule(pair).quote_asset)
@@ -239,12 +244,3 @@ def _book_text(connector: Connector, pair: str) -> str:
     status = connector.order_book_tracker.status(pair)
     bid, ask = connector.get_price(pair, False), connector.get_price(pair, True)
     return f"{pair} {bid} / {ask}, {status.age or 0.0:.1f} s old"
-
-
-def _dangerous_re_entry() -> str:
-    """Return why a patched loop is dangerous, as ``kit.core.reentry`` knows; empty where it is not."""
-    try:
-        reentry: Any = importlib.import_module("kit.core.reentry")
-    except ImportError:
-        return ""
-    return str(reentry.dangerous() or "")

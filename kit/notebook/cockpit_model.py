@@ -18,7 +18,7 @@ from kit.notebook.panel import Frame, PanelModel
 from kit.notebook.pnl_model import PnlModel
 from kit.notebook.price_model import PriceModel
 from kit.notebook.red_model import RedModel
-from kit.notebook.switch_model import SwitchModel
+from kit.notebook.switch_model import SwitchModel, read_only
 
 if TYPE_CHECKING:
     from kit.connectors.connector import Connector
@@ -101,7 +101,12 @@ class CockpitModel:
     def frame(self, full: bool) -> Frame | None:
         """Return the choice, ``None`` when it is the same still."""
         self.on_frame()
-        now = {"core": self.core.name, "choices": [[key, key] for key in self.choices()], "chosen": self.chosen()}
+        now = {
+            "core": self.core.name,
+            "choices": [[key, key] for key in self.choices()],
+            "chosen": self.chosen(),
+            "read_only": read_only(self.core),
+        }
         if not full and now == self._last:
             return None
         self._last = now

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kit.core.affinity import LoopAffinity
-from kit.errors import NotSupported
+from kit.errors import NotReady, NotSupported
 from kit.notebook.formats import escape
 from kit.notebook.panel import Frame
 from kit.notebook.subshell import red_path
+from kit.notebook.switch_model import read_only
 
 if TYPE_CHECKING:
     from kit.trading.red_button import RedPress
@@ -52,6 +53,7 @@ class RedModel:
             "path": red_path().text,
             "guarded": guard is not None and bool(guard.accounts),
             "stall_limit": guard.stall_limit if guard is not None else None,
+            "read_only": read_only(self.core),
             "press": _press(self.core.red_button.last),
         }
 
@@ -59,6 +61,8 @@ class RedModel:
         """Press: ``{"do": "red"}``; on any thread."""
         if message.get("do") != "red":
             raise NotSupported(f"the red button takes no command {message.get('do')!r}")
+        if who := read_only(self.core):
+            raise NotReady(f"press it where the core runs: {who}")
         return {"press": _press(self.core.red_button("the red button in the notebook"))}
 
     def follow(self, tell: Callable[[Mapping[str, Any]], None]) -> Callable[[], None]:

@@ -60,7 +60,7 @@ class SwitchModel:
         outcome = self._errands.outcome
         return {
             "core": core.name,
-            "state": switch.state.value,
+            "state": _state(core),
             "meanings": MEANINGS,
             "since": switch.since,
             "until": _until(core),
@@ -164,15 +164,20 @@ def endpoint(core: TradingCore, name: str) -> str:
 
 def read_only(core: TradingCore) -> str:
     """Return who runs a core that this process may only look at, nothing when it is this process's own."""
-    who = getattr(core, "read_only", None)
-    return "" if who is None or who is False else str(who)
+    return "" if core.read_only is None else str(core.read_only)
+
+
+def _state(core: TradingCore) -> str:
+    """Return the trading state; of a core that another process runs, what that one told last."""
+    seen = core.read_only.seen if core.read_only is not None else None
+    told = seen.trading_state if seen is not None else ""
+    return told if told in MEANINGS else core.switch.state.value
 
 
 def _until(core: TradingCore) -> float | None:
     """Return when a core that is armed falls back, seconds since the epoch."""
     switch = core.switch
-    armed_for = getattr(getattr(switch, "rules", None), "armed_for", None)
-    return switch.since + armed_for if switch.state.value == "armed" and armed_for is not None else None
+    return switch.since + switch.rules.armed_for if switch.state.value == "armed" else None
 
 
 def _strategy(core: TradingCore) -> dict[str, Any] | None:

@@ -20,6 +20,13 @@ CHECKS = (
 )
 
 
+class Elsewhere:
+    seen = SimpleNamespace(trading_state="live")
+
+    def __str__(self):
+        return "core 'main' runs in pid 12"
+
+
 class Strategy:
     name, paused, pause_reason, cancelled = "Quoter", False, "", 0
 
@@ -47,7 +54,7 @@ class Core:
         self.connector_manager = SimpleNamespace(endpoint_of=lambda name: url)
         self.switch = SimpleNamespace(
             state=TradingState.PAPER, since=90.0, reason="", busy="", checks=(), last_word="",
-            confirmations=("binance", "BTC/USDT"),
+            confirmations=("binance", "BTC/USDT"), rules=SimpleNamespace(armed_for=60.0),
         )  # fmt: skip
         self.calls = []
         self.gate = asyncio.Event()
@@ -95,6 +102,19 @@ async def test_it_shows_state_accounts_and_what_confirms(core):
     assert model.frame(full=False) is None
     core.switch.reason = "loop lag 2.1 s"
     assert model.frame(full=False).content["reason"] == "loop lag 2.1 s"
+
+
+async def test_an_armed_core_tells_until_when(core):
+    model = SwitchModel(core)
+    assert read(model)["until"] is None
+    core.switch.state = TradingState.ARMED
+    assert read(model)["until"] == 150.0
+
+
+async def test_before_the_other_process_told_anything_the_state_is_its_own(core):
+    core.read_only = Elsewhere()
+    core.read_only.seen = None
+    assert read(SwitchModel(core))["state"] == "paper"
 
 
 @pytest.mark.parametrize(
@@ -189,9 +209,10 @@ async def test_pause_cancels_and_resume_goes_on(core):
 
 @pytest.mark.parametrize("do", ["off", "paper", "arm", "confirm", "start", "stop", "pause", "resume"])
 async def test_who_only_looks_commands_nothing(core, do):
-    core.read_only = "core 'main' runs in pid 12"
+    core.read_only = Elsewhere()
     model = SwitchModel(core)
-    assert read(model)["read_only"] == "core 'main' runs in pid 12"
+    shown = read(model)
+    assert (shown["read_only"], shown["state"]) == ("core 'main' runs in pid 12", "live")
     with pytest.raises(NotReady, match="pid 12"):
         model.command({"do": do, "text": "binance"})
     await settle()

@@ -95,6 +95,9 @@ function render({ model, el }) {
       choice.hidden = frame.choices.length < 2;
       sections.depth.classList.toggle("chooses", !choice.hidden);
       if (document.activeElement !== choice) choice.value = frame.chosen;
+      root.classList.toggle("reading", Boolean(frame.read_only));
+      sections.controls.inert = Boolean(frame.read_only); // nothing that is typed here would reach the core
+      sections.controls.title = frame.read_only ? `read-only: ${frame.read_only}` : "";
       root.setAttribute("aria-label", `trading cockpit of ${frame.core}`);
     },
   });

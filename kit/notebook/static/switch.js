@@ -162,7 +162,8 @@ function render({ model, el }) {
     if (key === drawn) return;
     drawn = key;
     const count = (outcome) => frame.checks.filter((check) => check[2] === outcome).length;
-    const parts = ["failed", "warning", "passed"].filter(count).map((outcome) => `${count(outcome)} ${outcome}`);
+    const named = (outcome) => outcome === "warning" && count(outcome) > 1 ? "warnings" : outcome;
+    const parts = ["failed", "warning", "passed"].filter(count).map((outcome) => `${count(outcome)} ${named(outcome)}`);
     setText(summary, `pre-flight: ${parts.join(", ")}`);
     checks.open = frame.state === "armed" || (count("failed") > 0 && frame.state !== "live");
     list.replaceChildren(...frame.checks.map(([what, connector, outcome, text]) =>

@@ -52,7 +52,9 @@ def test_a_key_is_typed_and_in_no_file_in_plain_text(notebook, page, lab, screen
     assert kernel("print(kit.notebook.saving.widget_state_saving())") == "False"
     notebook.command("@jupyter-widgets/jupyterlab-manager:saveWidgetState")
     saving = "print(kit.notebook.saving.widget_state_saving())"
-    until(lambda: kernel(saving) == "True", "the page tells that state is saved", timeout=25)
+    until(lambda: kernel(saving) == "True", "it is known that state is saved", timeout=25)
+    told = "print(kit.notebook.saving._word.page)"
+    until(lambda: kernel(told) == "True", "the page itself told, not a file of settings on this machine", timeout=25)
 
     def entry(name):
         return panel.locator(f"input[data-name={name}]")

@@ -152,6 +152,8 @@ def test_a_preset_may_name_some_parameters_only(params: LiveParams, folder: Path
     folder.mkdir(parents=True)
     (folder / "part.toml").write_text("[params]\nlevels = 4\nceiling = 1_000.5\n")
     assert params.load("part") == {"levels": 4, "ceiling": Decimal("1000.5")}
+    (folder / "text.toml").write_text('[params]\nspread = "0.0020"\nlevels = "5"\npace = "1.5"\n')
+    assert params.load("text") == {"spread": Decimal("0.002"), "levels": 5, "pace": 1.5}
     assert params.amount == Decimal("0.25")
 
 

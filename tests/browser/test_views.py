@@ -9,7 +9,8 @@ from tests.browser.exchange import until
 from tests.browser.notebook import COLOURS, Notebook
 
 PANELS = [
-    """import kit
+    """from dataclasses import replace
+import kit
 import kit.notebook as panels
 
 testnet = await kit.Testnet.start("views")
@@ -18,6 +19,7 @@ market = await core.add_connector("binance", ["BTC/USDT"], mode="live", endpoint
 strategy = core.strategy = kit.PureMarketMaking(
     market, "BTC/USDT", bid_spread="0.00002", ask_spread="0.00002", order_amount="0.01", order_levels=2,
     order_level_spread="0.0001", order_refresh_time=2, filled_order_delay=0.5)
+core.disarm_rules = replace(core.disarm_rules, loop_lag=60, behind=60, book_silence=60)  # of a machine under load
 await core.start()""",
     'panels.price(market, "BTC/USDT")',
     "panels.pnl(core)",

@@ -142,6 +142,12 @@ def test_presets_in_the_form(notebook, page, screenshot):
     form.get_by_role("button", name="Save as").click()
     expect(form.locator("[data-name=levels]")).to_contain_text("out of range")
     assert kernel("print(list(kit.presets('Walker')['preset']))") == "['wide']"
+    # In a panel as narrow as a side bar the presets stay on one line.
+    form.evaluate("element => { element.style.width = '330px'; }")
+    tops = {round(part.bounding_box()["y"]) // 8 for part in form.locator(".presets > *").all()}
+    assert len(tops) == 1
+    screenshot("presets-narrow-light")
+    form.evaluate("element => { element.style.width = ''; }")
     # What is saved in code shows.
     kernel("strategy.params.save('calm')")
-    expect(form.get_by_label("preset to load").locator("option")).to_have_text(["choose…", "calm", "wide"])
+    expect(form.get_by_label("preset to load").locator("option")).to_have_text(["preset…", "calm", "wide"])

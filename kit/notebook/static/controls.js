@@ -15,11 +15,10 @@ function render({ model, el }) {
   const chosen = make("select", { "aria-label": "preset to load" });
   const load = make("button", { type: "button", title: "fill the form with the preset; Apply applies it" }, "Load");
   const saveName = make("input", {
-    type: "text", class: "preset-name", placeholder: "name", maxlength: "80", spellcheck: "false", "aria-label": "name to save the form's values under",
+    type: "text", class: "preset-name", placeholder: "new preset", maxlength: "80", spellcheck: "false", "aria-label": "name to save the form's values under",
   });
   const save = make("button", { type: "button", title: "keep what the form shows as a preset" }, "Save as");
-  const presets = make("div", { class: "presets", role: "group", "aria-label": "presets" },
-    make("span", { class: "soft" }, "presets"), chosen, load, saveName, save);
+  const presets = make("div", { class: "presets", role: "group", "aria-label": "presets" }, chosen, load, saveName, save);
   const form = make("form", { novalidate: true, autocomplete: "off" }, main, details,
     make("div", { class: "foot" }, apply, revert, said), presets);
   const root = make("div", { class: "kit kit-controls", "data-lm-suppress-shortcuts": "true" },
@@ -206,7 +205,7 @@ function render({ model, el }) {
     if (!names || JSON.stringify(names) === listed) return;
     listed = JSON.stringify(names);
     const before = chosen.value;
-    const first = make("option", { value: "" }, names.length ? "choose…" : "none yet");
+    const first = make("option", { value: "" }, names.length ? "preset…" : "no presets");
     chosen.replaceChildren(first, ...names.map((name) => make("option", { value: name }, name)));
     chosen.value = names.includes(before) ? before : "";
     load.disabled = !chosen.value;

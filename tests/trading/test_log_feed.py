@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import logging
 import sys
 
@@ -146,3 +147,23 @@ def test_a_core_that_is_gone_hears_nothing():
     del log
     logger.warning("anybody?")
     assert len(book) == 0
+
+
+async def test_errors_of_tasks_that_nobody_looks_after_show_with_a_count(caplog):
+    log = core_log()
+
+    async def mine():
+        raise ZeroDivisionError("planned")
+
+    for _ in range(2):
+        task = asyncio.ensure_future(mine())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        del task
+        gc.collect()
+    (failure,) = log.errors.items
+    assert failure.where == "Task exception was never retrieved"
+    assert failure.count == 2
+    (entry,) = [entry for entry in log.book.entries() if entry.source == "asyncio"]
+    assert entry.count == 2
+    assert "raise ZeroDivisionError" in entry.text

@@ -29,7 +29,7 @@ class Quoter(kit.Strategy):
             self.buy("0.001", "50000")
             print("quoted")
 
-core = kit.TradingCore({name!r}, tick_size=0.1, tables=False, guard=False, loop={loop!r})
+core = kit.TradingCore({name!r}, tick_size=0.1, tables=False, guard={guard}, loop={loop!r})
 market = await core.add_connector("binance", ["BTC/USDT"], mode="paper" if {paper} else "live", endpoint=endpoint)
 core.strategy = Quoter(market)
 await core.start()
@@ -57,9 +57,11 @@ def testnet() -> Iterator[Testnet]:
     testnet.stop_now()
 
 
-def setup(testnet, name, *, loop="kernel", paper=False):
+def setup(testnet, name, *, loop="kernel", paper=False, guard=False):
     keys = testnet.credentials
-    return SETUP.format(url=testnet.url, api_key=keys.api_key, secret=keys.secret, name=name, loop=loop, paper=paper)
+    return SETUP.format(
+        url=testnet.url, api_key=keys.api_key, secret=keys.secret, name=name, loop=loop, paper=paper, guard=guard
+    )
 
 
 async def open_ids(testnet, name):
@@ -139,3 +141,14 @@ async def test_run_awaits_for_cells_that_cannot_and_loses_no_message(testnet):
         await kernel.run("await core.stop()\nimport nest_asyncio\nnest_asyncio.apply()")
         with pytest.raises(CellFailed, match="NotSupported: nest_asyncio patched the event loop"):
             await kernel.run("kit.run(asyncio.sleep(0))")
+
+
+async def test_a_restart_leaves_no_order_and_no_process_of_a_core_in_a_thread(testnet):
+    async with RealKernel() as kernel:
+        await kernel.run(setup(testnet, "restarted", loop="thread", guard=True))
+        assert len(await open_ids(testnet, "restarted")) == 1
+        await kernel.restart()
+        assert await open_ids(testnet, "restarted") == []
+        async with asyncio.timeout(10):
+            while kernel.processes != [kernel.pid]:
+                await asyncio.sleep(0.1)

@@ -65,8 +65,9 @@ class BalancesModel:
     def _content(self) -> dict[str, Any]:
         rows: list[Holding] = []
         more, quote = 0, ""
+        view = getattr(self.core, "read_only", None)  # of a core that another process runs, and its balances
         for name, connector in self.core.connectors.items():
-            if connector.mode == "data":
+            if connector.mode == "data" and not (view and connector.balances.assets):
                 continue
             assets = assets_of(connector)
             rows += holdings(name, connector, assets[:MAX_ROWS])

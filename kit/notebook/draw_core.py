@@ -169,7 +169,7 @@ def draw_clock(clock: Clock) -> Drawing:
     said = [
         ("ticks", f"{stats.ticks:,}, each {clock.tick_size:g} s"),
         ("lateness", late if stats.ticks else ""),
-        ("late", f"{stats.ticks_late:,} ticks, {stats.ticks_skipped:,} skipped" if stats.ticks_late else ""),
+        ("late", f"{quantity(stats.ticks_late, 'tick')}, {stats.ticks_skipped:,} skipped" if stats.ticks_late else ""),
         ("children", escape(", ".join(getattr(child, "name", repr(child)) for child in clock.children))),
         ("errors", word(f"{stats.child_errors:,} of children", "bad") if stats.child_errors else ""),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import astuple
 from datetime import UTC, datetime
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
@@ -74,11 +75,17 @@ def plot_depth(
                 hovertemplate=f"%{{y:,.5~f}} {base}",
             )
         )
-    _mark_orders(figure, [order for order in orders if order.trading_pair == book.trading_pair], bids, asks)
+    mine = [order for order in orders if order.trading_pair == book.trading_pair]
+    _mark_orders(figure, mine, bids, asks)
     decimals = decimals_in(price for price, _ in [*bids, *asks])
     figure.update_layout(
         title={"text": f"{book.trading_pair} depth", "x": 0.01},
-        xaxis={"title": {"text": f"price [{quote}]"}, "tickformat": ",~f", "hoverformat": f",.{decimals}f"},
+        xaxis={
+            "title": {"text": f"price [{quote}]"},
+            "tickformat": ",~f",
+            "hoverformat": f",.{decimals}f",
+            "range": _price_range(bids, asks, [float(order.price) for order in mine]),
+        },
         yaxis={"title": {"text": f"cumulative amount [{base}]"}, "rangemode": "tozero"},
         height=360,
         margin={"l": 65, "r": 20, "t": 45, "b": 45},
@@ -91,6 +98,17 @@ def plot_depth(
 
 def _cumulative(side: Sequence[Level]) -> list[float]:
     return list(accumulate(amount for _, amount in side))
+
+
+def _price_range(bids: Sequence[Level], asks: Sequence[Level], own: Sequence[float]) -> tuple[float, float]:
+    """Return the prices to show: those of the levels, and own orders that lie not farther away than those reach."""
+    shown = [price for price, _ in [*bids, *asks]]
+    low, high = min(shown), max(shown)
+    reach = (high - low) or high * 1e-4
+    near = [price for price in own if low - reach / 2 <= price <= high + reach / 2]
+    low, high = min(low, *near, low), max(high, *near, high)
+    air = (high - low or reach) * 0.02
+    return low - air, high + air
 
 
 def _mark_orders(figure: go.Figure, orders: list[LimitOrder], bids: Sequence[Level], asks: Sequence[Level]) -> None:
@@ -122,6 +140,8 @@ def plot_pnl(
 
     market = _market(core, trading_pair)
     rows = core.history.series(market).rows()
+    if core.running and (now := core.history.now().get(market)) is not None and rows:
+        rows.append((core.clock.time(), *astuple(now)))  # what was filled since the last sample counts, too
     if not rows:
         raise NotReady(
             f"core {core.name} has no sample of {market.trading_pair} yet; one comes with each second it runs"

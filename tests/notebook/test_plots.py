@@ -44,3 +44,16 @@ def test_levels_are_limited_and_checked(book):
 def test_an_empty_book_says_so():
     with pytest.raises(NotReady, match="BTC/USDT is empty"):
         plot_depth(OrderBook("BTC/USDT"))
+
+
+def test_orders_far_away_do_not_flatten_the_picture(book):
+    low, high = plot_depth(book, [order("97.5", True), order("90", True), order("103", False)]).layout.xaxis.range
+    assert 96 < low < 97
+    assert 103 < high < 104
+
+
+def test_a_book_draws_itself(book):
+    figure = book.plot(levels=2, orders=[order("98", True)])
+    assert [trace.name for trace in figure.data] == ["bids", "asks", "own buys"]
+    assert figure.layout.paper_bgcolor == "rgba(0,0,0,0)"
+    assert book.plot(template="plotly_dark").layout.paper_bgcolor is None

@@ -5,6 +5,7 @@ import logging
 import time
 from array import array
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -77,6 +78,7 @@ class Core:
         self.name = "main"
         self.in_use = self.running = True
         self.affinity = market.affinity
+        self.clock = SimpleNamespace(time=lambda: 3.0)
         self.connectors = {"binance": market}
         log = SessionLog("binance", market.order_tracker, market.pubsub, mode=market.mode)
         self.history = PnlHistory(lambda: self.connectors, lambda: [log])
@@ -210,12 +212,16 @@ def test_the_figure_shows_fills_inventory_and_profit(core, market):
     core.history.sample(2.0)
     figure = plot_pnl(core, trading_pair=PAIR)
     price, buys, sells, inventory, profit = figure.data
-    assert list(price.y) == [100, 100]
+    assert list(price.y) == [100, 100, 100]
     assert list(buys.y) == [99]
     assert len(sells.y or ()) == 0
-    assert list(inventory.y) == [0, 1]
-    assert list(profit.y) == pytest.approx([0, 0.9])
+    assert list(inventory.y) == [0, 1, 1]
+    assert list(profit.y) == pytest.approx([0, 0.9, 0.9])
     assert "+0.90 USDT" in figure.layout.title.text
+    market.fill(TradeType.BUY, "99", "1", time=2.5)
+    assert list(plot_pnl(core).data[3].y) == [0, 1, 2], "also what was filled since the last sample"
+    core.running = False
+    assert list(plot_pnl(core).data[3].y) == [0, 1]
     with pytest.raises(InvalidInput, match="'ETH/USDT'; core main has BTC/USDT"):
         plot_pnl(core, trading_pair="ETH/USDT")
     core.connectors = {}

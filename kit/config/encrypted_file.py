@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +15,7 @@ from kit.config.key_names import KeyName
 from kit.config.passphrases import passphrase_for
 from kit.config.private_files import held_alone, write_whole
 from kit.config.sealing import WORK, Recipe, SealKey
-from kit.config.store_errors import StoreDamaged, WrongPassphrase
+from kit.config.store_errors import StoreDamaged, StoreUnwritable, WrongPassphrase
 from kit.errors import InvalidInput
 from kit.types.ports import Credentials
 
@@ -77,7 +79,7 @@ class EncryptedFile:
 
         Raises ``WrongPassphrase``, or ``InvalidInput`` for a new one that is too short.
         """
-        with self._lock, held_alone(self.path):
+        with self._lock, self._changing():
             content = self._read()
             if content is not None:
                 self._open(content, passphrase)
@@ -102,19 +104,30 @@ class EncryptedFile:
             if not self.exists:
                 self.unlock(passphrase_for(self.path, new=True))
             self._key(self._content())  # asks, if need be, before others are kept waiting
-            with held_alone(self.path):
+            with self._changing():
                 content = self._content()
                 content["keys"][str(name)] = self._key(content).seal(str(name), json.dumps(plain).encode())
                 self._write(content)
 
     def remove(self, name: KeyName) -> bool:
         """Forget a key, for which no passphrase is needed; tell whether there was one."""
-        with self._lock, held_alone(self.path):
+        with self._lock, self._changing():
             content = self._read()
             if content is None or content["keys"].pop(str(name), None) is None:
                 return False
             self._write(content)
             return True
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        try:
+            with held_alone(self.path):
+                yield
+        except OSError as error:
+            told = error.strerror or type(error).__name__
+            raise StoreUnwritable(
+                f"{self.path} cannot be written ({told}) and is as it was; free or open its folder, or set KIT_CONFIG"
+            ) from None
 
     def _key(self, content: dict[str, Any]) -> SealKey:
         with self._lock:

@@ -17,5 +17,9 @@ class StoreDamaged(FixInput):
     """A file of the kit's cannot be understood, or was changed by something else."""
 
 
+class StoreUnwritable(FixInput):
+    """The file of keys, or its folder, cannot be written."""
+
+
 class NoKeyring(FixInput):
     """This machine has no keyring that the kit may use."""

@@ -11,7 +11,7 @@ from kit.config.encrypted_file import EncryptedFile
 from kit.config.key_names import KeyName
 from kit.config.passphrases import ask_with
 from kit.config.sealing import Recipe
-from kit.config.store_errors import StoreDamaged, StoreLocked, WrongPassphrase
+from kit.config.store_errors import StoreDamaged, StoreLocked, StoreUnwritable, WrongPassphrase
 from kit.errors import InvalidInput
 from kit.types.ports import Credentials
 
@@ -176,10 +176,16 @@ def test_a_write_that_fails_leaves_the_old_file(path: Path, monkeypatch: pytest.
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StoreUnwritable, match="No space"):
         file.put(OKX, KEYS)
     assert path.read_bytes() == before
     assert {entry.name for entry in path.parent.iterdir()} <= {"keys.json", "keys.json.lock"}
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnwritable, match="KIT_CONFIG"):
+        EncryptedFile(tmp_path / "file" / "keys.json").unlock(PHRASE)
 
 
 def test_the_usual_work_is_what_is_recommended(path: Path):

@@ -47,8 +47,8 @@ function render({ model, el }) {
   let state = null;
 
   // What was typed is on the page no longer than until it is sent, left or cleared.
-  function wipe() {
-    for (const { input } of secrets) input.value = "";
+  function wipe(fields = secrets) {
+    for (const { input } of fields) input.value = "";
   }
 
   function tell(answer) {
@@ -76,10 +76,11 @@ function render({ model, el }) {
       return;
     }
     const content = { do: what, exchange: exchange.input.value, account: account.input.value, store: store.value };
-    for (const { name, input } of secrets) if (name !== "again") content[name] = input.value;
-    wipe();
+    const typed = what === "unlock" ? [passphrase] : secrets;
+    for (const { name, input } of typed) if (name !== "again") content[name] = input.value;
+    wipe(typed);
     const asking = ask(button, what === "add" ? "storing…" : "unlocking…", content);
-    for (const { name } of secrets) delete content[name];
+    for (const { name } of typed) delete content[name];
     const answer = await asking;
     tell(answer);
     if (answer.ok && what === "add") { exchange.input.value = account.input.value = ""; exchange.input.focus(); }

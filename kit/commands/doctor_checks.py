@@ -107,11 +107,11 @@ def keys() -> Finding:
     from kit.config import store
 
     stored = store()
-    try:
-        names = [f"{key.exchange}/{key.account} ({key.where})" for key in stored.stored() if key.used]
-        locked = stored.file.locked
-    except KitError as error:
-        return Finding("keys", "bad", str(error))
+    found, problems = stored.survey()
+    if problems:
+        return Finding("keys", "bad", "; ".join(problems))
+    names = [f"{key.exchange}/{key.account} ({key.where})" for key in found if key.used]
+    locked = stored.file.locked
     ring = stored.keyring.problem or stored.keyring.backend
     file = f"{stored.file.path}{', locked' if locked else ''}" if stored.file.exists else "none"
     return Finding("keys", "good", f"{', '.join(names) or 'none stored'}; keyring: {ring}; encrypted file: {file}")

@@ -121,10 +121,11 @@ def _list(args: argparse.Namespace) -> int:
     from kit.config import store
 
     keys = store()
-    stored = keys.stored()
+    stored, problems = keys.survey()
     if args.json:
-        print(json.dumps({"keys": [dataclasses.asdict(key) for key in stored]}))  # noqa: T201  (the command's output)
-        return 0
+        facts = {"keys": [dataclasses.asdict(key) for key in stored], "problems": problems}
+        print(json.dumps(facts))  # noqa: T201  (the command's output)
+        return 1 if problems else 0
     from rich.console import Console
     from rich.table import Table
 
@@ -133,9 +134,11 @@ def _list(args: argparse.Namespace) -> int:
         table.add_row(key.exchange, key.account, key.where, "" if key.used else "not used: another place comes first")
     console = Console()
     console.print(table if stored else "no key is stored; add one with: kit keys add EXCHANGE")
+    for problem in problems:
+        console.print(problem, style="red", soft_wrap=True, highlight=False, markup=False)
     places = f"keyring: {keys.keyring.problem or keys.keyring.backend}; file: {keys.file.path}"
     console.print(places, style="dim", soft_wrap=True, highlight=False)
-    return 0
+    return 1 if problems else 0
 
 
 def _remove(args: argparse.Namespace) -> int:

@@ -66,14 +66,23 @@ class CredentialStore:
         return None
 
     def stored(self) -> tuple[StoredKey, ...]:
-        """Return what is stored where, without the keys themselves; raises as ``find`` does, but never asks."""
+        """Return what is stored where, as far as that can be read, without the keys themselves; never asks."""
+        return self.survey()[0]
+
+    def survey(self) -> tuple[tuple[StoredKey, ...], tuple[str, ...]]:
+        """Return what is stored where, and of each place that cannot be read the reason."""
         seen: set[KeyName] = set()
-        found = []
+        found: list[StoredKey] = []
+        problems: list[str] = []
         for place in self.places:
-            names = place.names()
+            try:
+                names = place.names()
+            except KitError as error:
+                problems.append(str(error))
+                continue
             found += [StoredKey(name.exchange, name.account, place.where, name not in seen) for name in names]
             seen.update(names)
-        return tuple(sorted(found, key=lambda key: (key.exchange, key.account, not key.used)))
+        return tuple(sorted(found, key=lambda key: (key.exchange, key.account, not key.used))), tuple(problems)
 
     @property
     def usual_place(self) -> Where:

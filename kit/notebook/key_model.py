@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
-from kit.config.key_names import KeyName, StoredKey, checked
+from kit.config.key_names import KeyName, checked
 from kit.config.store import CredentialStore, store
 from kit.core.affinity import LoopAffinity
 from kit.errors import InvalidInput, KitError, NotSupported
@@ -56,7 +56,7 @@ class KeyModel:
         return Frame(now)
 
     def _read(self) -> dict[str, Any]:
-        stored, problem = self._stored()
+        stored, problems = self._store.survey()
         keyring = self._store.keyring
         file = self._store.file
         return {
@@ -64,18 +64,18 @@ class KeyModel:
                 [key.exchange, key.account, key.where, key.used, self._reports.get(f"{key.exchange}/{key.account}", "")]
                 for key in stored
             ],
-            "problem": problem,
+            "problem": "; ".join(problems),
             "keyring": "" if keyring.problem else keyring.backend,
             "no_keyring": keyring.problem,
             "file": str(file.path),
-            "state": "new" if not file.exists else "locked" if not problem and file.locked else "open",
+            "state": "new" if not file.exists else "locked" if self._locked() else "open",
         }
 
-    def _stored(self) -> tuple[tuple[StoredKey, ...], str]:
+    def _locked(self) -> bool:
         try:
-            return self._store.stored(), ""
-        except KitError as error:
-            return (), str(error)
+            return self._store.file.locked
+        except KitError:
+            return False  # it cannot be read: the problem is told already
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
@@ -151,13 +151,13 @@ class KeyModel:
 
     def text(self) -> str:
         """Return one line a key, without the key."""
-        stored, problem = self._stored()
+        stored, problems = self._store.survey()
         lines = [f"{key.exchange}/{key.account}: {key.where}{'' if key.used else ', not used'}" for key in stored]
-        return "\n".join([self.name, *(lines or [problem or "none is stored"])])
+        return "\n".join([self.name, *(lines or ["none is stored"] * (not problems)), *problems])
 
     def html(self) -> str:
         """Return the list as a table, without the keys."""
-        stored, _ = self._stored()
+        stored = self._store.stored()
         rows = [[escape(key.exchange), escape(key.account), escape(key.where)] for key in stored]
         return html_table(["exchange", "account", "where"], rows, caption=self.name, left=3)
 

@@ -101,6 +101,17 @@ def test_a_keyring_that_fails_hides_no_other_place(keys, memory_keyring, monkeyp
     assert caught.value.__cause__ is None
 
 
+def test_a_place_that_cannot_be_read_hides_no_other_one(keys, memory_keyring, monkeypatch):
+    monkeypatch.setenv("KIT_OKX_KEY", "k")
+    monkeypatch.setenv("KIT_OKX_SECRET", "s")
+    monkeypatch.setattr(memory_keyring, "get_password", Broken().get_password)
+    keys.file.path.parent.mkdir()
+    keys.file.path.write_text("{")
+    found, problems = keys.survey()
+    assert [key.where for key in found] == ["environment"]
+    assert [word in problem for word, problem in zip(("keyring", "damaged"), problems, strict=True)] == [True, True]
+
+
 def test_a_foreign_entry_in_the_keyring_is_told(keys, memory_keyring):
     memory_keyring.set_password("kit-trading", "binance/main", "secret-b")
     with pytest.raises(StoreDamaged) as caught:

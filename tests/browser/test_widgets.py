@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.exchange import until
@@ -13,7 +14,7 @@ CELLS = [
 import kit.notebook as panels
 
 testnet = await kit.Testnet.start("widgets")
-core = kit.TradingCore("widgets", tick_size=0.25)
+core = kit.TradingCore("widgets", tick_size=0.25, loop="LOOP")
 market = await core.add_connector("binance", ["BTC/USDT"], mode="live", endpoint=testnet)
 strategy = core.strategy = kit.PureMarketMaking(
     market, "BTC/USDT", bid_spread="0.002", ask_spread="0.002", order_amount="0.01", order_levels=2,
@@ -60,9 +61,10 @@ def own_bid(kernel):
     )
 
 
-def test_panels(lab, page, screenshot):
+@pytest.mark.parametrize("loop", ["kernel", "thread"])
+def test_panels(lab, page, screenshot, loop):
     page.set_viewport_size({"width": 1280, "height": 1900})
-    notebook = Notebook.write(page, lab, NAME, CELLS)
+    notebook = Notebook.write(page, lab, f"{loop}-{NAME}", [cell.replace("LOOP", loop) for cell in CELLS])
     kernel = notebook.ask
     notebook.run_all()
     names = ("depth", "ladder", "controls", "orders")
@@ -72,7 +74,7 @@ def test_panels(lab, page, screenshot):
     expect(orders.locator("tbody tr")).to_have_count(4, timeout=15_000)
     assert depth.locator("canvas").evaluate(COLOURS) > 4
     changed(page, ladder.locator("tbody tr.bid").first)
-    screenshot("panels-light")
+    screenshot(f"panels-light-{loop}")
 
     # A wrong set is refused beside its field, and nothing of it is applied.
     spread = controls.locator("[data-name=bid_spread] input[type=text]")
@@ -82,7 +84,7 @@ def test_panels(lab, page, screenshot):
     expect(controls.locator("[data-name=bid_spread] .note")).to_contain_text("not a number")
     assert kernel("print(strategy.params.bid_spread, strategy.params.ask_spread)").split() == ["0.002", "0.002"]
     notebook.theme("Dark")
-    screenshot("panels-dark")
+    screenshot(f"panels-dark-{loop}")
 
     # A right one moves the orders on the exchange; Enter is as good as the button.
     until(lambda: own_bid(kernel) < 0.003, "buy orders near the mid price")
@@ -117,7 +119,7 @@ def test_panels(lab, page, screenshot):
 
     # In a narrow place everything stays inside.
     narrow(page)
-    screenshot("panels-narrow")
+    screenshot(f"panels-narrow-{loop}")
     for panel in (depth, ladder, controls, orders):
         assert panel.evaluate("element => element.scrollWidth <= element.clientWidth")
 

@@ -19,7 +19,7 @@ from kit.errors import InvalidInput
 from kit.storage.session_codec import build
 from kit.storage.session_files import Frame, SessionLog
 from kit.strategy.session_spec import make_price_source, make_strategy, read_argument
-from kit.strategy.session_state import restore_connector
+from kit.strategy.session_state import restore_account, restore_connector
 from kit.strategy.session_taps import SessionTaps
 from kit.strategy.strategy_base import StrategyBase
 from kit.trading_core import TradingCore
@@ -116,6 +116,19 @@ class SessionReplay:
             connector = self._connector(state)
             manager.adopt(connector)
             self.core._open_log(connector)
+        for state in data.get("sides", ()):
+            self._exchange_account(manager.get_connector(state["name"]), state)
+
+    def _exchange_account(self, connector: Connector, state: Mapping[str, Any]) -> None:
+        """Let a connector trade with another account, as when paper went live."""
+        port = self.ports[state["name"]]
+        side = connector.side.another(state["mode"], port, port, connector.trading_pairs)
+        side.open_at_once()
+        connector.trade_with(side)
+        restore_account(connector, state)
+        if side.desk is not None:
+            self._ids.watch(connector.name, side.desk)
+        self.core._open_log(connector)
 
     def _connector(self, state: Mapping[str, Any]) -> Connector:
         rules = {pair: build(TradingRule, rule) for pair, rule in state["rules"].items()}

@@ -60,6 +60,11 @@ def restore_connector(connector: Connector, state: Mapping[str, Any]) -> None:
     for pair, book in state["books"].items():
         tracker._registry.add((pair,))
         _restore_book(tracker._registry.tracks[pair], book)
+    restore_account(connector, state)
+
+
+def restore_account(connector: Connector, state: Mapping[str, Any]) -> None:
+    """Bring a connector's fresh account into the state that was described."""
     for order in state["orders"]:
         connector.order_tracker.start_tracking_order(InFlightOrder.from_dict(order))
     _restore_balances(connector, state["balances"])

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from kit.connectors.account_side import AccountSide
 from kit.connectors.connector import Connector
 from kit.core.clock import Clock
 from kit.market.order_book_tracker import OrderBookTracker
@@ -31,6 +32,7 @@ class SessionTaps:
         self.witness = witness
         self._core = core
         self._connectors: dict[str, Connector] = {}
+        self._sides: dict[str, AccountSide] = {}
         self._told: dict[str, dict[str, Any]] = {}
         self._clock(core.clock)
         witness.entrance(core, "_swap_strategy", "swap", core.name, self._swapped)
@@ -74,7 +76,12 @@ class SessionTaps:
         states = [connector_state(connector) for connector in new]
         for connector in new:
             self._connector(connector)
-        return {"gone": gone, "connectors": states}
+        data: dict[str, Any] = {"gone": gone, "connectors": states}
+        if other := [one for one in now.values() if self._sides.get(one.name) is not one.side]:
+            data["sides"] = [connector_state(connector) for connector in other if connector not in new]
+            for connector in other:
+                self._side(connector)
+        return data
 
     def _clock(self, clock: Clock) -> None:
         witness, name = self.witness, self._core.name
@@ -109,6 +116,13 @@ class SessionTaps:
         witness.entrance(connector, "set_trading_rules", "rules", name, lambda rules: self._rules(connector, rules))
         if isinstance(connector.order_book_tracker, OrderBookTracker):
             self._books(connector, connector.order_book_tracker)
+
+    def _side(self, connector: Connector) -> None:
+        """Watch the account that a connector trades with now, and no more the one before."""
+        before = self._sides.get(connector.name)
+        if before is not None:
+            self.witness.let_go(before.desk, before.user_stream, before.order_tracker, before.balances)
+        self._sides[connector.name] = connector.side
         if connector.desk is not None:
             self._desk(connector)
             self._account(connector)

@@ -49,14 +49,24 @@ class Witness:
         self._replaced.setdefault((id(target), name), (target, name, vars(target).get(name, _ABSENT)))
         setattr(target, name, value)
 
+    def let_go(self, *targets: object) -> None:
+        """Give some objects back what was replaced: they are watched no more."""
+        wanted = {id(target) for target in targets}
+        for key in [key for key in self._replaced if key[0] in wanted]:
+            self._put_back(*self._replaced.pop(key))
+
     def release(self) -> None:
         """Give every object back what was replaced."""
         for target, name, before in self._replaced.values():
-            if before is _ABSENT:
-                vars(target).pop(name, None)
-            else:
-                setattr(target, name, before)
+            self._put_back(target, name, before)
         self._replaced.clear()
+
+    @staticmethod
+    def _put_back(target: Any, name: str, before: Any) -> None:
+        if before is _ABSENT:
+            vars(target).pop(name, None)
+        else:
+            setattr(target, name, before)
 
     def entrance(
         self,

@@ -427,6 +427,37 @@ async def test_connectors_and_pairs_that_come_and_go(core, venue, tmp_path, monk
     assert {PAIR, "ETH/USDT"} <= set(report.frame()["pair"])
 
 
+async def test_paper_that_goes_live_and_back_is_replayed(tmp_path, monkeypatch):
+    """The account is exchanged under the strategy: balances, orders and fills are then those of the other one."""
+    live = FakeVenue()
+    live.balances = {"BTC": Balance(Decimal(2), Decimal(2)), "USDT": Balance(Decimal(500), Decimal(500))}
+    data = FakeVenue()
+    monkeypatch.setattr(connector_manager, "CcxtExchange", lambda *_, trading, **__: live if trading else data)
+    core = TradingCore("parity of two accounts", tick_size=0.02, guard=False, tables=False)
+
+    class Spender(Follower):
+        def on_tick(self, timestamp):
+            self.cancel_all()
+            self.buy(self.market.get_available_balance("USDT") / 1000, "99")
+
+    market = await core.add_connector("binance", [PAIR], mode="paper", credentials=CREDENTIALS)
+    session = core.record_session(tmp_path)
+    core.strategy = Spender(market, PAIR)
+    await core.start()
+    await ticks(core, 5)
+    await core.go_live()
+    await ticks(core, 5)
+    live.fill(next(iter(live.open)), "0.01", "99")
+    await ticks(core, 3)
+    await core.go_paper()
+    await ticks(core, 5)
+    await core.stop()
+    report = parity(session, Spender, fills=False)
+    assert report.equal, report
+    assert len(report.decisions) > 15
+    assert live.submitted[0].amount == Decimal("0.5")
+
+
 async def test_what_runs_inside_of_a_hook_is_told(core, venue, tmp_path):
     class Nested(Follower):
         def on_tick(self, timestamp):

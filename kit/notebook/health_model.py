@@ -16,6 +16,7 @@ from kit.notebook.health_rows import (
     errors_row,
     guard_row,
     loop_row,
+    past_incident,
     red_row,
     saving_rows,
     strategy_row,
@@ -71,6 +72,7 @@ class HealthModel:
         self._watch = LoopWatch()
         self._next = 0.0
         self._last: list[list[str]] = []
+        self._past = past_incident(core.guard)
 
     @property
     def affinity(self) -> LoopAffinity:
@@ -107,14 +109,14 @@ class HealthModel:
         rows = [
             tick_row(stats, core.running, core.clock.tick_size),
             loop_row(stalled, stats.max_lag, core.guard),
-            strategy_row(core.strategy),
+            strategy_row(core.strategy, "" if core.read_only is None else str(core.read_only)),
         ]
         for name, connector in core.connectors.items():
             rows += connector_rows(name, connector, alone=len(core.connectors) == 1)
         items = core.errors.items
         return [
             *rows,
-            guard_row(core.guard, live),
+            guard_row(core.guard, live, self._past),
             red_row(red_path()),
             *saving_rows(widget_state_saving()),
             errors_row(len(items), str(items[-1]) if items else ""),

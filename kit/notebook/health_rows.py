@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from kit.core.network_iterator import NetworkStatus
@@ -31,6 +32,9 @@ STALL: Final = (0.25, 1.0)
 
 USED: Final = (0.7, 0.9)
 """Share of a rate limit that is used: look, bad."""
+
+PAST: Final = 200
+"""Lines of the guard's file that are searched for what it did last."""
 
 SILENT: Final = 5.0
 """Seconds without news of a book from which on to look; whether it is stale the connector tells."""
@@ -161,12 +165,21 @@ def limits_row(label: str, limits: object) -> Row | None:
     return Row(label, verdict, f"{shares[fullest]:.0%} used", detail)
 
 
-def guard_row(guard: Guard | None, live: bool) -> Row:
-    """Judge the guard."""
+def past_incident(guard: Guard | None) -> str:
+    """Return what a guard of this core's name did last, also in an earlier run, nothing where none had to act."""
+    entries = [] if guard is None else guard.log(PAST)
+    for entry in reversed(entries):
+        if entry.event == "done":
+            return f"last at {datetime.fromtimestamp(entry.timestamp, UTC):%Y-%m-%d %H:%M:%S} UTC: {entry.text}"
+    return ""
+
+
+def guard_row(guard: Guard | None, live: bool, past: str = "") -> Row:
+    """Judge the guard; ``past`` is what an earlier one did."""
     if guard is None:
         return Row("guard", "look" if live else "off", "switched off", "this core was made with guard=False")
     state = guard.state
-    report = f"last: {state.last_report}" if state.last_report is not None else "never had to act"
+    report = f"last: {state.last_report}" if state.last_report is not None else past or "never had to act"
     again = f"; started again {state.restarts} times" if state.restarts else ""
     if not state.accounts:
         return Row("guard", "off", "not needed", f"nothing is live; {report}")
@@ -185,8 +198,10 @@ def red_row(path: RedPath) -> Row:
     return Row("red button", verdict, word, why)
 
 
-def strategy_row(strategy: StrategyBase | None) -> Row:
-    """Judge the strategy."""
+def strategy_row(strategy: StrategyBase | None, elsewhere: str = "") -> Row:
+    """Judge the strategy; ``elsewhere`` tells which process runs the core, if not this one."""
+    if elsewhere:
+        return Row("strategy", "off", "acts where it runs", elsewhere)
     if strategy is None:
         return Row("strategy", "off", "none", "core.strategy = …")
     if strategy.consecutive_errors:

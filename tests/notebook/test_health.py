@@ -12,6 +12,7 @@ from kit.core.manual_time import ManualTime
 from kit.core.network_iterator import NetworkStatus
 from kit.core.ticks import ClockStats
 from kit.errors import NotSupported
+from kit.guard.diary import GuardEntry
 from kit.market.tracked_book import BookStatus
 from kit.notebook import health_rows as rows
 from kit.notebook.health_model import HealthModel, LoopWatch
@@ -123,6 +124,25 @@ def test_the_guard(guarding, live, verdict, value):
     assert (row.verdict, row.value) == (verdict, value)
 
 
+def test_what_an_earlier_guard_did_is_told():
+    entries = [
+        GuardEntry(1000.0, "done", "4 orders cancelled (end: the kernel was killed)"),
+        GuardEntry(2000.0, "stop", "the work is done"),
+    ]
+    given = guard()
+    given.log = lambda limit: entries
+    past = rows.past_incident(given)
+    assert past == "last at 1970-01-01 00:16:40 UTC: 4 orders cancelled (end: the kernel was killed)"
+    assert past in rows.guard_row(given, True, past).detail
+    entries.clear()
+    assert rows.past_incident(given) == rows.past_incident(None) == ""
+
+
+def test_a_strategy_that_acts_in_another_process_is_off_here():
+    row = rows.strategy_row(strategy(), "core 'main' runs in pid 12")
+    assert row.cells() == ["strategy", "off", "acts where it runs", "core 'main' runs in pid 12"]
+
+
 def test_the_red_button_says_why_it_waits():
     row = rows.red_row(RedPath(False, "waits for the cell's end: ipykernel 6.31 has no subshells"))
     assert row.cells() == ["red button", "look", "waits for the cell's end", "ipykernel 6.31 has no subshells"]
@@ -180,7 +200,7 @@ class Core:
         self.in_use = self.running = True
         self.clock = SimpleNamespace(stats=ClockStats(), mode=ClockMode.REALTIME, tick_size=1.0)
         self.connectors = {"binance": connector()}
-        self.guard = None
+        self.guard = self.read_only = None
         self.strategy = None
         self.errors = ErrorList(lambda: 0.0)
 

@@ -221,6 +221,25 @@ def _guard_client(exchange: Any, client: Any) -> None:
         return answer
 
     client.handle_message, client.resolve, client.reject = handle_message, tapped, told
+    _tell_once(client)
+
+
+def _tell_once(client: Any) -> None:
+    """Have a rejection that came while nobody awaited it told to one call, not to all until an answer comes.
+
+    ccxt hands it over with a new future, and keeps that for the next calls. A gap would count as three, and three in a
+    row as a broken connection.
+    """
+    await_ = client.future
+
+    def future(message_hash: Any) -> Any:
+        due = message_hash in client.rejections
+        made = await_(message_hash)
+        if due and client.futures.get(message_hash) is made:
+            del client.futures[message_hash]
+        return made
+
+    client.future = future
 
 
 async def close_client(exchange: Any, client: Any) -> None:

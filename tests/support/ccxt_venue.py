@@ -35,7 +35,7 @@ _numbers = itertools.count(1)
 _open_sides: set[CcxtExchange] = set()
 
 
-async def eventually(condition: Callable[[], Any], what: str, timeout: float = 10.0) -> Any:
+async def eventually(condition: Callable[[], Any], what: str, timeout: float = 30.0) -> Any:
     """Wait until ``condition()`` is true and return what it returned; fail with ``what`` after ``timeout`` seconds."""
     end = time.monotonic() + timeout
     while not (value := condition()):

@@ -5,6 +5,8 @@ packages (``ccxt``, ``ccxt.async_support``, ``ccxt.pro``) are put into ``sys.mod
 submodules load from disk as usual; a name such as ``ccxt.binance`` resolves to the class of the module of that name; a
 name that the stand-in cannot place runs the package's real ``__init__`` in it, after which it *is* the real package.
 Whoever imports ccxt later in the same process therefore sees what the documentation of ccxt promises, only sooner.
+Any thread may do so. No lock is held while a module of ccxt is imported: Python's own lock of that module and ours
+could wait for each other.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+import threading
 from types import ModuleType
 from typing import Any
 
@@ -30,19 +33,29 @@ _HOMES = {
 _NAMES_OF_INIT = ("__all__", "__version__")
 
 
+_installing = threading.Lock()
+_RUN_TIMEOUT = 120.0
+"""Seconds for another thread to run a package's ``__init__``; it takes some."""
+
+
 class _LazyPackage(ModuleType):
     """A package whose ``__init__`` has not run, and runs only when a name cannot be found without it."""
 
     def __getattr__(self, name: str) -> Any:
         dunder = name.startswith("__") and name not in _NAMES_OF_INIT
-        if dunder or self.__dict__.get("_executed"):
-            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        if dunder or self.__dict__["_run"].is_set():
+            return self._there(name)
         found = None if name in _NAMES_OF_INIT else self._find(name)
         if found is None:
             self._execute()
-            return getattr(self, name)
+            return self._there(name)
         ModuleType.__setattr__(self, name, found)
         return found
+
+    def _there(self, name: str) -> Any:
+        if name in self.__dict__:  # by another thread, meanwhile
+            return self.__dict__[name]
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         # The import system binds a loaded submodule to its name in the package; ccxt's packages bind the exchange
@@ -68,12 +81,22 @@ class _LazyPackage(ModuleType):
         return None
 
     def _execute(self) -> None:
-        """Run the package's own ``__init__`` in this module."""
-        ModuleType.__setattr__(self, "_executed", True)
+        """Run the package's own ``__init__`` in this module, once; where another thread does, wait until it has."""
         spec = self.__spec__
         if spec is None or spec.loader is None:  # pragma: no cover - install() never makes such a module
             raise ImportError(f"{self.__name__} has no loader")
-        spec.loader.exec_module(self)
+        with _installing:
+            runner = self.__dict__.get("_runner")
+            if runner is None:
+                ModuleType.__setattr__(self, "_runner", threading.get_ident())
+        if runner is not None:
+            if runner != threading.get_ident():  # else a name that it looks for before it has it
+                self.__dict__["_run"].wait(_RUN_TIMEOUT)
+            return
+        try:
+            spec.loader.exec_module(self)
+        finally:
+            self.__dict__["_run"].set()
 
 
 def _module_names(package: ModuleType, *, packages: bool = False) -> list[str]:
@@ -86,15 +109,22 @@ def install() -> bool:
 
     Must run before the first import of anything from ccxt to have an effect; safe to call again at any time.
     """
-    root = sys.modules.get("ccxt")
-    if root is not None:
-        return isinstance(root, _LazyPackage)
+    with _installing:
+        root = sys.modules.get("ccxt")
+        if root is None:
+            _install()
+            return True
+    return isinstance(root, _LazyPackage)
+
+
+def _install() -> None:
     parent: ModuleType | None = None
     for name in PACKAGES:
         spec = importlib.util.find_spec(name)
         if spec is None:
             raise ImportError(f"{name} is not installed; install the distribution `ccxt` in the version kit asks for")
         module = _LazyPackage(name)
+        ModuleType.__setattr__(module, "_run", threading.Event())
         module.__spec__ = spec
         module.__loader__ = spec.loader
         module.__package__ = name
@@ -104,7 +134,6 @@ def install() -> bool:
         if parent is not None:
             setattr(parent, name.rpartition(".")[2], module)
         parent = sys.modules["ccxt"]
-    return True
 
 
 def exchange_ids() -> list[str]:

@@ -118,3 +118,37 @@ async def main():
 asyncio.run(main())
 """
     assert python(code) == "[]"
+
+
+def test_threads_may_install_and_import_at_once():
+    code = """
+import sys, threading, time
+import kit.connectors.ccxt_lazy as lazy
+sys.setswitchinterval(1e-6)
+find_spec = lazy.importlib.util.find_spec
+def slow(name):
+    time.sleep(0.02)  # between the first stand-in and the last
+    return find_spec(name)
+lazy.importlib.util.find_spec = slow
+start, errors = threading.Barrier(6), []
+def go(number):
+    try:
+        start.wait()
+        assert lazy.install()
+        import ccxt, ccxt.pro
+        assert ccxt.pro.kraken.__name__ == ccxt.kraken.__name__ == "kraken"
+        assert len([name for name in sys.modules if name.startswith("ccxt")]) < 60
+        start.wait()
+        if number % 2:
+            assert ccxt.__version__ == "4.5.90"
+        assert ccxt.bitstamp().id == "bitstamp"
+        assert "binance" in ccxt.pro.exchanges
+    except BaseException as error:
+        errors.append(repr(error))
+        start.abort()
+threads = [threading.Thread(target=go, args=(n,)) for n in range(6)]
+[one.start() for one in threads]
+[one.join(100) for one in threads]
+print(errors, any(one.is_alive() for one in threads))
+"""
+    assert python(code) == "[] False"

@@ -110,7 +110,8 @@ def log(core: TradingCore, level: str = "info") -> LogWidget:
 def cockpit(core: TradingCore) -> CockpitWidget:
     """Show all of a core in one view: live switch, start and stop, red button, and below them its panels.
 
-    Those are depth, orders, price, profit, parameters, balances, health and log; each can be folded. It follows the core: markets that are added, another strategy. Shown twice it is one cockpit with two views.
+    Those are depth, orders, price, profit, parameters, balances, health and log; each can be folded. It follows the
+    core: markets that are added, another strategy. Shown twice it is one cockpit with two views.
     """
     from kit.notebook.cockpit_model import CockpitModel
     from kit.notebook.cockpit_widget import CockpitWidget

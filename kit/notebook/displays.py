@@ -88,6 +88,8 @@ def _on_its_loop(thing: object, drawer: Callable[[Any], Drawing]) -> Drawing:
 
 def _panel(thing: object, make: Callable[[], LiveWidget]) -> LiveWidget:
     """Return the panel of an object: shown twice, it is one panel with two views."""
+    if type(thing).__hash__ is None:  # as of a dataclass of the user's: nothing can be kept by it
+        return make()
     known = _panels.get(thing)
     panel = known() if known is not None else None
     if panel is None:

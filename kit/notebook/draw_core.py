@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from kit.notebook import panels
 from kit.notebook.drawing import Drawing
 from kit.notebook.formats import escape, html_table, lasting
 from kit.notebook.html_parts import amount, code, facts, quantity, soft, stack, title, word
@@ -12,14 +13,12 @@ from kit.notebook.orders_model import OrdersModel
 from kit.notebook.pnl_model import PnlModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from kit.core.clock import Clock
     from kit.guard.guard import Guard
-    from kit.notebook.widgets import LiveWidget
     from kit.storage.recorder import Recorder
     from kit.strategy.session_recorder import SessionRecording
     from kit.testnet.process import Testnet
+    from kit.trading.switch import LiveSwitch
     from kit.trading_core import StopReport, TradingCore
 
 STATE_TONES = {"live": "bad", "armed": "warn", "paper": "good"}
@@ -27,32 +26,27 @@ STATE_TONES = {"live": "bad", "armed": "warn", "paper": "good"}
 
 def draw_core(core: TradingCore) -> Drawing:
     """Draw state, connectors, strategy and profit; in a kernel the cockpit."""
-    switch = getattr(core, "switch", None)
-    state = switch.state.value if switch is not None else ""
+    state = core.trading_state.value
     head = title(
         f"core {core.name}",
         word("running", "good") if core.running else "stopped",
         word(state, STATE_TONES.get(state, "")),
-        quantity(len(getattr(core, "errors", ())), "error") if len(getattr(core, "errors", ())) else "",
+        word(quantity(len(core.errors), "error"), "bad") if len(core.errors) else "",
     )
     strategy = core.strategy
     said = [
+        ("read only", word(core.read_only, "warn") if core.read_only is not None else ""),
         ("strategy", _strategy_words(strategy) if strategy is not None else soft("none")),
         ("tick", f"each {core.clock.tick_size:g} s"),
         ("guard", _guard_words(core.guard) if core.guard is not None else soft("switched off")),
     ]
     connectors = _connectors(core) or f'<div style="padding:2px 8px">{soft(_FIRST_STEP)}</div>'
-    return Drawing(stack(head, facts(said), connectors, _pictures(core)), _core_text(core), live=_cockpit(core))
+    return Drawing(
+        stack(head, facts(said), connectors, _pictures(core)), _core_text(core), live=lambda: panels.cockpit(core)
+    )
 
 
 _FIRST_STEP = 'no connectors yet: market = await core.add_connector("binance", ["BTC/USDT"])'
-
-
-def _cockpit(core: TradingCore) -> Callable[[], LiveWidget] | None:
-    import kit.notebook
-
-    panel: Callable[[TradingCore], LiveWidget] | None = getattr(kit.notebook, "cockpit", None)
-    return None if panel is None else lambda: panel(core)
 
 
 def _strategy_words(strategy: Any) -> str:
@@ -129,10 +123,8 @@ def draw_guard(guard: Guard) -> Drawing:
     return Drawing(stack(title(f"guard of core {guard.core_name}"), facts(said)), repr(guard))
 
 
-def draw_switch(switch: Any) -> Drawing:
+def draw_switch(switch: LiveSwitch) -> Drawing:
     """Draw the trading state, why it is so, and the last pre-flight checks; in a kernel the switch itself."""
-    import kit.notebook
-
     state = switch.state.value
     steps = " → ".join(
         f"<b>{word(f'[{step}]', STATE_TONES.get(step, ''))}</b>" if step == state else soft(step)
@@ -149,12 +141,12 @@ def draw_switch(switch: Any) -> Drawing:
         for check in switch.checks
     ]
     said = facts([("reason", escape(switch.reason)), ("busy", escape(switch.busy)), ("said", escape(switch.last_word))])
-    table = html_table(["check", "connector", "of", "finding"], rows, left=4) if rows else ""
-    panel = getattr(kit.notebook, "switch", None)
-    core = getattr(switch, "core", None)
-    live = (lambda: panel(core)) if callable(panel) and core is not None else None
+    table = html_table(["check", "connector", "of", "finding"], rows, sides="nnnl") if rows else ""
+    core: Any = switch.core  # known to the switch by what it needs; it is a TradingCore
     return Drawing(
-        stack(title("trading", steps), said, table), f"trading state: {state} {switch.reason}".rstrip(), live
+        stack(title("trading", steps), said, table),
+        f"trading state: {state} {switch.reason}".rstrip(),
+        lambda: panels.switch(core),
     )
 
 

@@ -61,11 +61,13 @@ class PnlHistory(TimeIterator):
         self._connectors = connectors
         self._logs = logs
         self._series: dict[Market, Series] = {}
+        self._sampled = -math.inf
 
     def tick(self, timestamp: float) -> None:
-        """Sample what is due."""
+        """Sample, once a second at most."""
         super().tick(timestamp)
-        self.sample(timestamp)
+        if not 0 <= timestamp - self._sampled < 0.9 * INTERVAL:
+            self.sample(timestamp)
 
     def stop(self, clock: Clock) -> None:
         """Take the last sample; what ends the clock may come between two."""
@@ -74,6 +76,7 @@ class PnlHistory(TimeIterator):
 
     def sample(self, timestamp: float) -> None:
         """Take a sample of every market that is due."""
+        self._sampled = timestamp
         for market, now in self.now().items():
             series = self._series.setdefault(market, Series(INTERVAL))
             if math.isfinite(now.price):
@@ -95,13 +98,9 @@ class PnlHistory(TimeIterator):
         found: dict[Market, list[PairTotals]] = {}
         for log in tuple(self._logs()):
             for totals in tuple(log.totals.values()):
-                key = Market(log.connector_name, self._mode_of(log), totals.trading_pair)
+                key = Market(log.connector_name, log.mode, totals.trading_pair)
                 found.setdefault(key, []).append(totals)
         return found
-
-    def _mode_of(self, log: SessionLog) -> str:
-        connector = self._connectors().get(log.connector_name)
-        return getattr(log, "mode", "") or (connector.mode if connector is not None else "")
 
     def _price(self, market: Market) -> float:
         """Return the mid price, the last one known where the connector is gone."""
@@ -120,7 +119,7 @@ class PnlHistory(TimeIterator):
                 fill.timestamp, fill.trading_pair, float(fill.price), float(fill.amount), fill.trade_type.value == "buy"
             )
             for log in tuple(self._logs())
-            if (log.connector_name, self._mode_of(log)) == market[:2]
+            if (log.connector_name, log.mode) == market[:2]
             for fill in log.fills.copy()
             if fill.trading_pair == market.trading_pair and fill.timestamp >= since
         ]

@@ -42,7 +42,9 @@ class Connector:
 class Core:
     def __init__(self, **connectors):
         self.connectors = connectors
-        self.logs = [SessionLog(name, each.order_tracker, each.pubsub) for name, each in connectors.items()]
+        self.logs = [
+            SessionLog(name, each.order_tracker, each.pubsub, mode=each.mode) for name, each in connectors.items()
+        ]
         self.history = PnlHistory(lambda: self.connectors, lambda: self.logs)
 
 
@@ -98,7 +100,6 @@ def test_without_a_price_the_last_one_holds_and_before_the_first_nothing_is_samp
 def test_what_was_traded_on_a_connector_that_is_gone_stays():
     connector = Connector()
     core = Core(binance=connector)
-    core.logs[0].mode = "live"
     fill(connector, TradeType.BUY, "90", "1")
     core.history.sample(1.0)
     core.connectors = {}
@@ -121,6 +122,7 @@ def test_it_samples_on_ticks_and_once_more_at_the_end():
     clock.add_iterator(core.history)
     clock.backtest_til(3.0)
     assert [row[0] for row in core.history.series(LIVE).rows()] == [0.25, 1.25, 2.25]
+    assert core.history.current_timestamp == 3.0
     clock.stop_backtest()
     assert math.isnan(core.history.current_timestamp)
 
@@ -150,9 +152,7 @@ def test_paper_and_live_are_apart(other):
     connector = Connector()
     core = Core(binance=connector)
     fill(connector, TradeType.BUY, "90", "1")
-    core.logs[0].mode = "live"
-    core.logs.append(SessionLog("binance", connector.order_tracker, connector.pubsub))
-    core.logs[1].mode = other
+    core.logs.append(SessionLog("binance", connector.order_tracker, connector.pubsub, mode=other))
     fill(connector, TradeType.BUY, "90", "1")
     found = {market.mode: each.fills for market, each in core.history.now().items()}
     assert found == ({"live": 3} if other == "live" else {"live": 2, "paper": 1})

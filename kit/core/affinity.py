@@ -13,7 +13,8 @@ from kit.errors import AmbiguousOutcome, NotReady
 
 T = TypeVar("T")
 
-READ_PATIENCE: Final = 2.0
+READ_PATIENCE: Final = 1.0
+"""Seconds that a reader on another thread waits for the loop before it looks for itself."""
 
 
 class LoopAffinity:
@@ -103,7 +104,7 @@ class LoopAffinity:
     def read(self, fn: Callable[..., T], *args: Any) -> T:
         """Return what ``fn(*args)`` reads of the core, all of one moment: called on the loop, or right here.
 
-        From elsewhere it waits at most 2 s for the loop. One that does not answer stands still, within a cell or a
+        From elsewhere it waits at most 1 s for the loop. One that does not answer stands still, within a cell or a
         tick, and then what is read stands still, too: ``fn`` is called on this thread.
         """
         if self.here:

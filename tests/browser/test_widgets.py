@@ -66,6 +66,7 @@ def test_panels(lab, page, screenshot, loop):
     page.set_viewport_size({"width": 1280, "height": 1900})
     notebook = Notebook.write(page, lab, f"{loop}-{NAME}", [cell.replace("LOOP", loop) for cell in CELLS])
     kernel = notebook.ask
+    notebook.theme("Light")
     notebook.run_all()
     names = ("depth", "ladder", "controls", "orders")
     depth, ladder, controls, orders = (page.locator(f".kit-{name}") for name in names)

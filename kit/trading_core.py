@@ -338,6 +338,8 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
         """Follow a connector that trades with another account from now on: paper gone live, or back."""
         self._open_log(connector)
         self._sync_clock()
+        if self._strategy is not None and connector in self._strategy.markets:
+            self._strategy.account_changed(connector)
 
     async def _admit(
         self, exchange_id: str, options: dict[str, Any], asked: ConnectorConfig

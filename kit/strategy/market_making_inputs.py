@@ -160,6 +160,11 @@ class MarketMakingInputs:
                     return 1 / price if is_inverse else price
         return None
 
+    def begin_account(self) -> None:
+        """Forget what the inventory has cost, as it is another account's from now on."""
+        self.prices.cost.seed(Decimal(0), Decimal(0))
+        self.forget()
+
     def seed_cost(self, params: PureMarketMakingParams) -> None:
         """Take what the inventory is said to have cost: where that is news, or no own trade has told it yet."""
         said, news = params.inventory_price, params.inventory_price != self._cost_said

@@ -81,6 +81,14 @@ class PureMarketMaking(QuotingStrategy):
         if self.clock is not None:
             self._inputs.prices.start(self.clock)
 
+    def on_account_changed(self, market: Market) -> None:
+        """Forget what belongs to the old account: hanging orders, and what the inventory has cost."""
+        super().on_account_changed(market)
+        if market is self.market:
+            self._hanging.release()
+            self._inputs.begin_account()
+            self._seeds_cost = True
+
     def _take_in(self, previous: StrategyBase, orders: tuple[OwnOrder, ...]) -> None:
         """Go on where another strategy stopped: its quotes rest for their time, what hung hangs."""
         params = self._applied

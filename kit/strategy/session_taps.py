@@ -22,7 +22,7 @@ from kit.strategy.session_state import connector_state
 from kit.strategy.session_witness import Witness, WitnessedPort, WitnessedTime
 from kit.strategy.strategy_base import StrategyBase
 
-_COMMANDS: Final = ("buy", "sell", "cancel", "cancel_all", "pause", "resume", "add_market")
+_COMMANDS: Final = ("buy", "sell", "cancel", "cancel_all", "pause", "resume", "add_market", "account_changed")
 
 
 class SessionTaps:

@@ -168,6 +168,14 @@ class StrategyBase(Drawn, StrategyHooks, OrderPlacing):
                 "%s waits: not ready: %s; see the status of the market for what is missing", self.name, waiting
             )
 
+    def account_changed(self, market: Market) -> None:
+        """Call ``on_account_changed``: the core tells that a market trades with another account from now on."""
+        try:
+            self.on_account_changed(market)
+        except Exception as error:  # the account is exchanged, whatever the hook makes of it
+            self.health.hook_failed(error, self.current_timestamp)
+            logger.exception("on_account_changed of %s threw", self.name)
+
     def pause(self, reason: str = "") -> None:
         """Stop calling ``on_tick`` until ``resume``. Orders stay as they are; ``cancel_all`` removes them."""
         self.paused = True

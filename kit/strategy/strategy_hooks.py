@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kit.strategy.market_api import Market
 from kit.strategy.params import Params
 from kit.types.events import (
     BuyOrderCompletedEvent,
@@ -36,6 +37,12 @@ class StrategyHooks:
 
     def on_params_changed(self, old: Params, new: Params) -> None:
         """Note changed parameters: at the begin of the tick that applies them."""
+
+    def on_account_changed(self, market: Market) -> None:
+        """Begin anew with another account: ``market`` has gone live from paper, or back; the old orders have ended.
+
+        What was learnt from the old account's fills, such as what the inventory has cost, does not hold any more.
+        """
 
     def did_create_buy_order(self, event: BuyOrderCreatedEvent) -> None:
         """Hear that the exchange has a buy order."""

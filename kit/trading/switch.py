@@ -4,47 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from enum import Enum
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any, Final
 
 from kit.connectors.account_side import AccountSide
 from kit.connectors.connector import Connector
 from kit.core.time_source import TimeSource
 from kit.errors import InvalidInput, KitError, NotReady, NotSupported
+from kit.trading.auto_disarm import AutoDisarm
 from kit.trading.checks import Check, failed
-from kit.trading.disarming import DisarmRules, DisarmWatch
+from kit.trading.disarming import DisarmRules
 from kit.trading.live_accounts import LiveAccounts
 from kit.trading.preflight import Preflight
+from kit.trading.switch_board import SwitchBoard, TradingState, Transition
 from kit.trading.switched_core import SwitchedCore
-from kit.types.drawn import Drawn
 
 __all__ = ["Check", "LiveSwitch", "TradingState", "Transition"]
 
 logger = logging.getLogger(__name__)
 
-Transition = tuple[float, "TradingState", "TradingState", str]
-"""When (seconds since the epoch), from, to, why (empty where it was asked for)."""
-
 PATIENCE: Final = 10.0
 """Seconds that an exchange has to confirm the cancels."""
 
-DISARM_RETRY: Final = 5.0
-"""Seconds after which an auto-disarm that the exchange did not confirm is tried again."""
 
-_KEPT: Final = 200
-
-
-class TradingState(Enum):
-    """What a core's strategy may do: nothing; trade on paper; that, with live prepared; trade the real account."""
-
-    OFF = "off"
-    PAPER = "paper"
-    ARMED = "armed"
-    LIVE = "live"
-
-
-class LiveSwitch(Drawn):
+class LiveSwitch(SwitchBoard):
     """Holds the trading state of a core and changes it; ``core.switch``.
 
     ``reason`` is empty, or why it went back by itself, or why it could not. ``since`` is when the state began, seconds
@@ -58,23 +41,21 @@ class LiveSwitch(Drawn):
     """
 
     def __init__(self, core: SwitchedCore, time_source: TimeSource) -> None:
+        super().__init__(core.name, time_source)
         self._core = core
-        self._time_source = time_source
-        self._state = TradingState.OFF
-        self.reason = ""
-        self.since = time_source.time()
-        self.busy = ""
-        self.checks: tuple[Check, ...] = ()
-        self.last_word = ""
-        self.transitions: tuple[Transition, ...] = ()
         self.rules = DisarmRules()
         self._accounts = LiveAccounts(core, time_source)
-        self._watch = DisarmWatch(core, lambda: self.rules, time_source)
-        self._watching: asyncio.Task[None] | None = None
-        self._disarming: asyncio.Task[None] | None = None
+        self._auto = AutoDisarm(
+            core,
+            lambda: self.rules,
+            time_source,
+            state=lambda: self._state,
+            hold=self._hold,
+            back=self._back_by_itself,
+            lay_down=self._lay_down,
+        )
         self._breakable: asyncio.Future[tuple[Check, ...]] | None = None
         self._held = ""
-        self._listeners: tuple[Callable[[], None], ...] = ()
 
     # -- what is known ---------------------------------------------------------------------------------------------
 
@@ -82,11 +63,6 @@ class LiveSwitch(Drawn):
     def core(self) -> SwitchedCore:
         """Return whose switch it is."""
         return self._core
-
-    @property
-    def state(self) -> TradingState:
-        """Return the state."""
-        return self._state
 
     @property
     def confirmations(self) -> tuple[str, ...]:
@@ -102,18 +78,9 @@ class LiveSwitch(Drawn):
 
         Asked at every tick and order, it also notices, before anything can be placed, that the loop stood still.
         """
-        if self._state is TradingState.LIVE and not self._held and (cause := self._watch.stood_still()):
+        if self._state is TradingState.LIVE and not self._held and (cause := self._auto.watch.stood_still()):
             self.disarm(cause)
         return self._held
-
-    def add_listener(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call ``listener()`` on the core's loop after every change; returns the function that ends that."""
-        self._listeners = (*self._listeners, listener)
-
-        def remove() -> None:
-            self._listeners = tuple(known for known in self._listeners if known is not listener)
-
-        return remove
 
     def __repr__(self) -> str:
         more = f": {self.reason}" if self.reason else ""
@@ -158,7 +125,8 @@ class LiveSwitch(Drawn):
 
     def abandoned(self) -> None:
         """Be off, as the loop is gone that the core lived on, and its tasks with it."""
-        self._watching = self._disarming = self._breakable = None
+        self._auto.forget()
+        self._breakable = None
         if self._state is not TradingState.OFF:
             self._enter(TradingState.OFF, "the event loop ended without stop()")
 
@@ -204,7 +172,9 @@ class LiveSwitch(Drawn):
             await self._put_away()
             self._fall("" if self._state is not TradingState.ARMED else _named(failed(self.checks)))
         elif self._state is TradingState.ARMED:
-            self._set_watch()  # the time that it is armed for begins anew
+            self.since = self._time_source.time()  # the time that it is armed for begins anew
+            self._auto.follow()
+            self._tell()
         else:
             self._enter(TradingState.ARMED)
         return self.checks
@@ -273,30 +243,16 @@ class LiveSwitch(Drawn):
 
         Does nothing unless the core is live, or armed. For the core's loop.
         """
-        if self._disarming is not None and not self._disarming.done():
-            return
-        if self._state is TradingState.ARMED:
-            logger.warning("core %s is no longer armed: %s", self._core.name, cause)
-            self._disarming = self._core.supervisor.spawn(self._lay_down(cause), name="disarm")
-        elif self._state is TradingState.LIVE:
-            self._held = cause
-            logger.error("core %s goes back by itself: %s", self._core.name, cause)
-            self._disarming = self._core.supervisor.spawn(self._disarm(cause), name="disarm")
+        self._auto.act(cause)
 
-    async def _disarm(self, cause: str) -> None:
-        strategy = self._core.strategy
-        if strategy is not None and not strategy.paused:
-            strategy.pause(f"live trading ended by itself: {cause}; resume() goes on")
-        while self._state is TradingState.LIVE:
-            try:
-                async with self._core.changing:
-                    if self._state is TradingState.LIVE:
-                        both = all(one.side_of("paper") is not None for one in self._trading())
-                        await self._go_back(TradingState.PAPER if both else TradingState.OFF, cause)
-            except KitError as error:
-                logger.error("core %s is still live, though it should not be: %s", self._core.name, error)
-                self._held = cause
-                await self._time_source.sleep(DISARM_RETRY)
+    def _hold(self, cause: str) -> None:
+        self._held = cause
+
+    async def _back_by_itself(self, cause: str) -> None:
+        async with self._core.changing:
+            if self._state is TradingState.LIVE:
+                both = all(one.side_of("paper") is not None for one in self._trading())
+                await self._go_back(TradingState.PAPER if both else TradingState.OFF, cause)
 
     async def _lay_down(self, cause: str) -> None:
         async with self._core.changing:
@@ -359,6 +315,9 @@ class LiveSwitch(Drawn):
         for connector in self._trading():
             await self._accounts.put_away(connector)
 
+    def _entered(self) -> None:
+        self._auto.follow()
+
     # -- inside ----------------------------------------------------------------------------------------------------
 
     def _trading(self) -> list[Connector]:
@@ -404,52 +363,6 @@ class LiveSwitch(Drawn):
             self._enter(TradingState.OFF if self._held else TradingState.PAPER, reason)
         else:
             self._tell()
-
-    def _say(self, busy: str) -> None:
-        self.busy = busy
-        self._tell()
-
-    def _enter(self, state: TradingState, reason: str = "") -> None:
-        before, now = self._state, self._time_source.time()
-        self.reason = reason
-        if state is not before:
-            self._state, self.since = state, now
-            self.transitions = (*self.transitions, (now, before, state, reason))[-_KEPT:]
-            more = f": {reason}" if reason else ""
-            logger.info("core %s: %s -> %s%s", self._core.name, before.value, state.value, more)
-            self._set_watch()
-        self._tell()
-
-    def _set_watch(self) -> None:
-        wanted = [
-            (connector, side)
-            for connector in self._trading()
-            if (side := connector.side_of("live")) is not None and not side.refused
-        ]
-        if self._watching is not None:
-            self._watching.cancel()
-            self._watching = None
-        self._watch.end()
-        if self._state in (TradingState.ARMED, TradingState.LIVE):
-            self._watch.begin(wanted)
-            self._watching = self._core.supervisor.spawn(self._keep_watch(), name="disarm watch")
-
-    async def _keep_watch(self) -> None:
-        until = self._time_source.monotonic() + self.rules.armed_for
-        while True:
-            await self._time_source.sleep(self._watch.interval)
-            cause = self._watch.look()
-            if not cause and self._state is TradingState.ARMED and self._time_source.monotonic() >= until:
-                cause = f"it was armed for {self.rules.armed_for:g} s; arm again"
-            if cause:
-                self.disarm(cause)
-
-    def _tell(self) -> None:
-        for listener in self._listeners:
-            try:
-                listener()
-            except Exception:  # a widget's defect must not stand in the way of going off
-                logger.exception("a listener of the live switch failed")
 
 
 _OFF: Final = "trading is off; await core.go_paper() or core.go_live() goes on"

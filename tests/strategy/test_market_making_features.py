@@ -189,6 +189,17 @@ def fill(side, price, amount, *fees):
     return OrderFilledEvent(0.0, "x", "B/Q", side, OrderType.LIMIT, D(price), D(amount), fee)
 
 
+def test_what_another_account_has_paid_is_forgotten(run):
+    b = run(price_type="inventory_cost", inventory_price=120)
+    b.til(1)
+    cost = b.strategy._inputs.prices.cost
+    cost.seed(D(1), D(200))
+    b.strategy.account_changed(b.market)
+    assert cost.price is None
+    b.til(7)
+    assert cost.price == 120
+
+
 def test_an_inventory_price_given_while_it_runs_counts_from_the_next_tick_on(run):
     b = run(price_type="inventory_cost", inventory_price=120)
     b.til(1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from kit.backtest import report
-from kit.backtest.bootstrap import interval
+from kit.backtest.bootstrap import MIN_INTERVALS, interval
 from kit.backtest.result_plots import plot_equities
 from kit.backtest.statistics import STATISTICS, Statistic
 from kit.errors import InvalidInput
@@ -114,6 +114,12 @@ class Comparison:
         notes = [f"Different data: {reason}." for reason in self.differences]
         if not self.paired:
             notes.append("The runs are not resampled from the same blocks of time: intervals are wider than need be.")
+        counts = [result.analysis.intervals.count for result in (self.this, self.other)]
+        if min(counts) < MIN_INTERVALS:
+            notes.append(
+                f"No intervals of the differences: the runs have {counts[0]} and {counts[1]} intervals of time, and it "
+                f"takes {MIN_INTERVALS} at least to tell a difference from chance."
+            )
         shown = "".join(f'<div class="note">{html.escape(note)}</div>' for note in notes)
         table = report.statistics_table(self.frame, (*self.names, "difference"), confidence, defined=False)
         settings = "".join(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from kit.backtest import report, run_files
 from kit.backtest.analysis import Analysis
+from kit.backtest.bootstrap import MIN_INTERVALS
 from kit.backtest.comparison import Comparison
 from kit.backtest.overview_svg import moment, overview_svg
 from kit.backtest.pnl import ProfitAndLoss
@@ -141,6 +142,11 @@ class Result:
             found.append("The run has no samples: it ended before its first tick.")
         elif not self.annualises:
             found.append(f"{self.duration_words} of data: annualised figures say little about a year.")
+        if len(analysis.times) and analysis.intervals.count < MIN_INTERVALS:
+            found.append(
+                f"No bootstrap intervals: {self.duration_words} of data are {analysis.intervals.count} intervals of "
+                f"{analysis.intervals.seconds:g} s, and it takes {MIN_INTERVALS} at least to tell figures from chance."
+            )
         if len(analysis.fills) < FEW_FILLS:
             found.append(f"Fills: {len(analysis.fills)}, too few to judge a strategy by.")
         if any(math.isnan(record.mid) for record in self.run.fills):

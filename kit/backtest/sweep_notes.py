@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from kit.backtest.bootstrap import MIN_INTERVALS
 from kit.backtest.sweep_trial import EXTENSIVE
 
 if TYPE_CHECKING:
@@ -63,11 +64,16 @@ def _completeness(result: SweepResult, judgement: Judgement) -> None:
 
 def _chance(result: SweepResult, judgement: Judgement) -> None:
     verdict = result.deflated_sharpe
-    if math.isnan(verdict.probability):
+    best = result.best.outcome
+    count = best.runs[0].gains.count if best is not None else 0
+    if count < MIN_INTERVALS:
         judgement.warnings.append(
-            "Whether the best is better than chance cannot be told: its trading changed nothing, or the time is "
-            "too short."
+            f"Whether the best is better than chance cannot be told: its in-sample time has {count} intervals "
+            f"(of 10 s, or longer in long runs), and it takes {MIN_INTERVALS} at least; give more data."
         )
+        return
+    if math.isnan(verdict.probability):
+        judgement.warnings.append("Whether the best is better than chance cannot be told: its trading changed nothing.")
         return
     text = (
         f"deflated Sharpe ratio {verdict.probability:.1%}: of {verdict.trials} trials without skill, the best would "

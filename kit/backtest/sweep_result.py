@@ -161,6 +161,9 @@ class SweepResult:
         judgement = self.judgement
         table = self.frame()
         empty = [name for name in ("error",) if not table[name].any()]
+        empty += [name for name in ("state",) if (table[name] == "done").all()]
+        if self.objective in SHOWN:  # the column "objective" has the same
+            empty += [name for name in (f"{self.objective}_in", f"{self.objective}_out") if name in table]
         order = [trial.number for trial in self.ranked[:BEST_SHOWN]]
         order = order or list(table.index[:BEST_SHOWN])
         shown = table.loc[order].drop(columns=empty)

@@ -158,6 +158,9 @@ def test_notes_tell_what_to_doubt(result):
     run = random_run(100, 50)
     run.final_balances = dict(run.final_balances) | {QUOTE: run.final_balances[QUOTE] + 7}
     assert any("changed by 7" in note for note in Result(run).notes)
+    (said,) = [note for note in Result(random_run(70, 10)).notes if "bootstrap" in note]
+    assert "7 intervals of 10 s, and it takes 8 at least" in said
+    assert not any("bootstrap" in note for note in Result(random_run(90, 10)).notes)
     run.notes.append("a gap of 3 s")
     assert "a gap of 3 s" in Result(run).notes
 

@@ -89,6 +89,27 @@ def test_a_best_that_is_better_than_luck_is_not():
     assert "better than chance in-sample" in " ".join(result.judgement.notes)
 
 
+def test_of_a_few_intervals_nothing_is_said_about_chance():
+    for count in (0, 1, 3, 7):
+        trials = [trial(at, {"a": at}, float(at), float(at), sharpe=5.0 + at, count=count) for at in range(3)]
+        judgement = made_result(trials).judgement
+        (warning,) = [text for text in judgement.warnings if "chance" in text]
+        assert f"cannot be told: its in-sample time has {count} intervals" in warning
+        assert "deflated" not in " ".join(judgement.notes)
+
+
+def test_a_notebook_shows_no_figure_twice():
+    trials = [trial(at, {"a": at}, float(at), float(at)) for at in range(3)]
+    page = made_result(trials, objective="sharpe_over_holding")._repr_html_()
+    assert "objective_in" in page
+    assert "objective_out" in page
+    assert "<th>sharpe_over_holding_in" not in page
+    assert "<th>state" not in page
+    failed = made_result([*trials, trial(3, {"a": 3}, error="no")], objective="max_drawdown_fraction")._repr_html_()
+    assert "<th>state" in failed
+    assert "<th>sharpe_over_holding_in" in failed
+
+
 def good(inside, outside, others=((0.5, 0.4), (0.4, 0.3)), **options):
     trials = [trial(0, {"a": 0}, inside, outside, sharpe=0.5, count=2000)]
     trials += [trial(at, {"a": at}, *values, sharpe=0.49, count=2000) for at, values in enumerate(others, start=1)]

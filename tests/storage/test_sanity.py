@@ -67,7 +67,6 @@ def test_clean_events_are_clean():
         ("arrives before it happened", "note", (D, 1, 9.0, 1, 6, {"exch": 9 * SECOND})),
         ("late", "note", (D, 1, 9.0, 1, 6, {"local": 9 * SECOND, "exch": 5 * SECOND})),
         ("silence", "note", (D, 1, 9.0, 1, 6, {"local": 99 * SECOND})),
-        ("gap", "note", (G, 0, 0.0, 0.0, 6)),
         ("trade of nothing", "note", (T, 1, 11.0, 0, 6)),
     ],
 )
@@ -75,6 +74,15 @@ def test_planted_oddities_are_found(name, severity, row):
     found = problems(row)
     assert name in found
     assert (found[name].severity, found[name].count, found[name].first_row) == (severity, 1, 3)
+
+
+def test_a_gap_has_something_before_and_after_it():
+    """A recorder marks its own start and end with the same row."""
+    gap = (G, 0, 0.0, 0.0, 0)
+    found = problems(gap, (D, 1, 9.0, 1, 6), gap, gap)["gap"]
+    assert (found.severity, found.count, found.first_row) == ("note", 1, len(BASE))
+    assert "gap" not in {one.problem for one in check(events(gap, *BASE, gap)).problems}
+    assert problems((D, 1, 9.0, 1, 6)).get("gap") is None
 
 
 def test_ids():

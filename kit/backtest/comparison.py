@@ -89,7 +89,7 @@ class Comparison:
         return interval(two - one, self.this.confidence)
 
     def plot(self) -> go.Figure:
-        """Draw both gains over one time axis, the inventories' worth below."""
+        """Draw what trading added in both over one time axis, their difference and the inventories' worth below."""
         runs = {self.names[0]: self.this.analysis, self.names[1]: self.other.analysis}
         return plot_equities(runs, f"{self.names[0]} and {self.names[1]}")
 

@@ -79,23 +79,27 @@ def plot_result(analysis: Analysis, title: str, *, trading_pair: str | None = No
 
 
 def plot_equities(runs: Mapping[str, Analysis], title: str) -> go.Figure:
-    """Draw what each of two runs gained over time, how their gains differ, and their inventories' worth.
+    """Draw what trading added in each of two runs over time, how their gains differ, and their inventories' worth.
 
-    The difference, second less first, is taken at the first run's samples, from the second's latest before each.
+    What the market did to the initial balances is left out of the first: it would be most of both lines, and the same
+    in both; the legend's "holding" shows it. The difference, second less first, is taken at the first run's samples,
+    from the second's latest before each.
     """
     from plotly.subplots import make_subplots
 
     figure = make_subplots(rows=3, cols=1, shared_xaxes=True, vertical_spacing=0.03, row_heights=(0.5, 0.25, 0.25))
     (one, first), (two, second) = runs.items()
     gains = [analysis.equity - float(analysis.pnl.initial_equity) for analysis in (first, second)]
-    for name, analysis, gained, color in ((one, first, gains[0], BLUE), (two, second, gains[1], AMBER)):
-        _line(figure, 1, analysis, gained, name, color, width=1.6)
+    for name, analysis, color in ((one, first, BLUE), (two, second, AMBER)):
+        _line(figure, 1, analysis, analysis.equity - analysis.holding, name, color, width=1.6)
         _line(figure, 3, analysis, analysis.inventory_value, f"{name}: inventory", color, shape="hv")
     at = np.searchsorted(second.times, first.times, side="right") - 1
     later = np.where(at >= 0, gains[1][np.maximum(at, 0)], np.nan) if len(second.times) else np.full(len(at), np.nan)
     _line(figure, 2, first, later - gains[0], f"{two} less {one}", VIOLET, width=1.6)
+    _line(figure, 1, first, first.holding - float(first.pnl.initial_equity), "holding", GREY)
+    figure.data[-1].visible = "legendonly"
     quote = first.run.quote_asset
-    for row, words in enumerate(("gain", "difference", "inventory"), start=1):
+    for row, words in enumerate(("gain over holding", "difference", "inventory"), start=1):
         figure.update_yaxes(title={"text": f"{words} [{quote}]", "font": {"size": 11}}, row=row, col=1)
     return styled(figure, title, height=640)
 

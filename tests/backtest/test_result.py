@@ -269,6 +269,9 @@ def test_compare_finds_the_better_edge():
     assert "far" in page
     assert "edge" in page
     assert [trace.name for trace in comparison.plot().data][:1] == ["near"]
+    near, shown = comparison.this.analysis, {trace.name: trace for trace in comparison.plot().data}
+    np.testing.assert_allclose(np.asarray(shown["near"].y)[-1], (near.equity - near.holding)[-1])
+    assert shown["holding"].visible == "legendonly"  # the market's own moves would hide the difference
 
 
 def test_compare_with_itself_shows_no_difference(result):

@@ -61,7 +61,9 @@ class {strategy}(kit.Strategy):
     \"\"\"Keep one buy and one sell order around the mid price.\"\"\"
 
     class Params(kit.Params):
-        half_spread: Decimal = kit.param("0.0005", gt=0, lt="0.05", step="0.0001", doc="distance from mid, fraction")
+        half_spread: Decimal = kit.param(
+            "0.0005", gt=0, lt="0.05", step="0.0001", unit="fraction", doc="distance from mid"
+        )
         amount: Decimal = kit.param("0.005", gt=0, step="0.001", unit="base", doc="size of each order")
         refresh: float = kit.param(5, gt=0, le=600, unit="s", doc="how long orders rest")
 

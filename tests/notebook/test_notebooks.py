@@ -76,10 +76,10 @@ def check_prototype(output_of: Callable[[str], str]) -> None:
     checks = output_of("core.go_live()")
     assert "passed  able to trade" in checks
     assert "failed" not in checks
-    assert re.search(r"TradingState.LIVE with [1-6] orders", output_of('core.trading_state, "with"'))
-    assert "<td>live</td>" in output_of('core.trading_state, "with"')
+    assert re.search(r"live with [1-6] orders", output_of("core.trading_state.value"))
+    assert "<td>live</td>" in output_of("core.trading_state.value")
     assert "orders on the exchange: 0" in output_of("core.red_button")
-    assert "TradingState.OFF; tried it out" in output_of("core.switch.reason")
+    assert "off; tried it out" in output_of("switch.reason")
     assert "no order and no task was left" in output_of("report = await core.stop()")
 
 

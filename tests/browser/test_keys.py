@@ -75,7 +75,7 @@ def test_a_key_is_typed_and_in_no_file_in_plain_text(notebook, page, lab, screen
     entry("again").press("Enter")
     for name in ("key", "secret", "password", "passphrase", "again"):
         assert entry(name).input_value() == ""  # at once, not when the answer is there
-    expect(panel.locator("tbody tr")).to_have_count(1, timeout=15_000)
+    expect(panel.locator("tbody tr")).to_have_count(1, timeout=30_000)
     expect(panel.locator(".entries .said")).to_contain_text("binance/main is stored in the file")
     expect(entry("passphrase")).to_be_hidden()
     screenshot("keys-stored-light")

@@ -140,6 +140,7 @@ function render({ model, el }) {
   }
 
   const view = connect(model, root, {
+    patience: 30000, // an exchange's rules are looked up, a key is made from the passphrase, the exchange is asked
     paint(frame) {
       if (JSON.stringify(frame.keys) !== JSON.stringify(state?.keys)) body.replaceChildren(...frame.keys.flatMap(line));
       const first = state === null;

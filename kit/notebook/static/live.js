@@ -4,7 +4,7 @@
 const SIGN_OF_LIFE = 10000; // ms
 const ANSWER_LIMIT = 8000; // ms
 
-function connect(model, el, { merge = (_state, frame) => frame, paint, retheme = () => {}, news = () => {} }) {
+function connect(model, el, { merge = (_state, frame) => frame, paint, retheme = () => {}, news = () => {}, patience = ANSWER_LIMIT }) {
   const id = crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2);
   const waiting = new Map();
   let onScreen = false, seq = 0, state = null, due = 0, number = 0, asked = false;
@@ -48,7 +48,7 @@ function connect(model, el, { merge = (_state, frame) => frame, paint, retheme =
       const late = setTimeout(() => {
         waiting.delete(mine);
         resolve({ ok: false, late: true, text: "no answer yet: the kernel is busy or gone" });
-      }, ANSWER_LIMIT);
+      }, patience);
       waiting.set(mine, (answer) => { clearTimeout(late); resolve(answer); });
     });
   }

@@ -13,6 +13,9 @@ from kit.errors import AmbiguousOutcome, NotReady
 
 T = TypeVar("T")
 
+WAKE_INTERVAL: Final = 0.25
+"""Seconds between two looks of a loop that waits for another one."""
+
 READ_PATIENCE: Final = 1.0
 """Seconds that a reader on another thread waits for the loop before it looks for itself."""
 
@@ -75,7 +78,15 @@ class LoopAffinity:
         if not self._loop.is_running():
             coro.close()
             raise NotReady(_GONE)
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coro, self._loop))
+        future = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coro, self._loop))
+        try:
+            # ipykernel takes note of an interrupt only when its loop wakes up next, and nothing else may wake it.
+            while not (await asyncio.wait({future}, timeout=WAKE_INTERVAL))[0]:
+                pass
+        except BaseException:
+            future.cancel()
+            raise
+        return future.result()
 
     def run_sync(self, fn: Callable[..., T], *args: Any, timeout: float = 5.0) -> T:
         """Call ``fn(*args)`` on the loop and return its result, blocking this thread at most ``timeout`` seconds.

@@ -81,7 +81,8 @@ async def test_interrupts_end_cells_and_not_the_core(testnet, loop):
         await kernel.run(TICKS)
 
         # ipykernel takes note of an interrupt of an awaiting cell only when its loop wakes up next.
-        for code in ("while True: await asyncio.sleep(0.1)", "time.sleep(60)"):
+        awaiting = "while True: await asyncio.sleep(0.1)", "await core.affinity.run(asyncio.sleep(60))"
+        for code in (*awaiting, "time.sleep(60)"):
             cell = kernel.begin(code)
             await asyncio.sleep(1.0)  # let it begin
             await kernel.interrupt()

@@ -46,24 +46,18 @@ _LAB_OPTIONS = [
 
 
 class LabServer:
-    """JupyterLab on the notebooks of ``root``, with every setting and state in ``state``."""
+    """JupyterLab on the notebooks of ``root``, with every setting and state in ``state``; or what ``kit lab`` opens."""
 
-    def __init__(self, root: Path, state: Path) -> None:
+    def __init__(self, root: Path, state: Path, *, kit_lab: bool = False) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         self.root = root
         self._log = (state / "server.log").open("w")
-        command = [
-            sys.executable,
-            "-m",
-            "jupyter",
-            "lab",
-            *_LAB_OPTIONS,
-            f"--port={port}",
-            f"--ServerApp.root_dir={root}",
-        ]
+        start = ["kit", "lab", f"--notebooks={root}", "--"] if kit_lab else ["jupyter", "lab"]
+        folder = [] if kit_lab else [f"--ServerApp.root_dir={root}"]
+        command = [sys.executable, "-m", *start, *_LAB_OPTIONS, f"--port={port}", *folder]
         self._process = subprocess.Popen(
             command, env=self._environment(state), stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,56 @@ _RUN_CELL = """number => {
     notebook.activeCellIndex = number;
     window.jupyterapp.commands.execute('notebook:run-cell');
     return null; }"""
+
+# When the cell that shows the cockpit began to run, and when the depth chart was drawn; ms of the page's clock.
+_IDLE = """() => {
+    const all = [...(window.jupyterapp?.shell.widgets('main') ?? [])];
+    const notebook = window.notebook = all.find(widget => widget.content?.widgets && widget.sessionContext);
+    return notebook?.sessionContext.session?.kernel?.status === 'idle'; }"""
+_RUN_ALL_AT = """() => {
+    const { notebook, jupyterapp: { shell, commands } } = window;
+    const seen = window.seen = { cells: [], began: performance.now() };
+    notebook.sessionContext.iopubMessage.connect((_, message) => {
+        if (message.header.msg_type === 'execute_input') seen.cells.push(performance.now());
+    });
+    const look = () => {
+        for (const canvas of document.querySelectorAll('.kit-cockpit .kit-depth canvas')) {
+            if (!canvas.width || seen.depth) continue;
+            const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+            const colours = new Set();
+            for (let i = 0; i < data.length; i += 16) if (data[i + 3] > 200) colours.add(data.slice(i, i + 3).join());
+            if (colours.size > 4) seen.depth = performance.now();
+        }
+        if (!seen.cockpit && document.querySelector('.kit-cockpit')) seen.cockpit = performance.now();
+        if (!seen.depth) setTimeout(look, 20);
+    };
+    look();
+    shell.activateById(notebook.id);
+    window.ranAll = false;
+    commands.execute('notebook:run-all-cells').finally(() => { window.ranAll = true; });
+    return null; }"""
+
+
+@dataclass(frozen=True)
+class StartTimes:
+    """Seconds from Run all, and from the start of the cell that shows it, to the first frame of the depth chart."""
+
+    live: float
+    depth: float
+
+
+def run_all_at(page: Any) -> None:
+    """Wait for the page's one notebook and its kernel, and run every cell, noting when what shows."""
+    page.wait_for_function(_IDLE, timeout=90_000)
+    page.evaluate(_RUN_ALL_AT)
+
+
+def start_times(page: Any, timeout: float = 60.0) -> StartTimes:
+    """Wait for the cockpit after ``run_all_at`` and return how long it took."""
+    page.wait_for_function("() => window.seen.depth", timeout=timeout * 1000)
+    seen = page.evaluate("() => window.seen")
+    cell = max(at for at in seen["cells"] if at <= seen["cockpit"])
+    return StartTimes((seen["depth"] - seen["began"]) / 1000, (seen["depth"] - cell) / 1000)
 
 
 class Notebook:

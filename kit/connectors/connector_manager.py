@@ -21,7 +21,7 @@ from kit.core.affinity import LoopAffinity
 from kit.core.clock import SYSTEM_TIME, TimeSource
 from kit.core.naming import did_you_mean
 from kit.core.tasks import TaskSupervisor
-from kit.errors import InvalidInput, NotReady
+from kit.errors import InvalidInput, NotReady, NotSupported
 from kit.market.order_book import OrderBook
 from kit.types.ports import Credentials, Endpoint
 
@@ -94,6 +94,7 @@ class ConnectorManager:
         self._connectors: dict[str, Connector] = {}
         self._configs: dict[str, ConnectorConfig] = {}
         self._endpoints: dict[str, Endpoint | None] = {}
+        self._papers: dict[str, PaperExchange] = {}
         self.before_removal: Callable[[Connector], None] = lambda _: None
 
     def abandon(self) -> list[str]:
@@ -182,12 +183,13 @@ class ConnectorManager:
             trading=config.mode == "live",
         )
         exchange: CcxtExchange | PaperExchange = market
+        self._papers.pop(name, None)
         if config.paper is not None:
             exchange = await self._on_paper(market, config.paper, config.exchange_id)
         trading = config.mode != "data"
         return Connector(
             name,
-            exchange,
+            self._with_paper_asleep(name, market, config) if config.mode == "live" else exchange,
             pairs,
             supervisor=self._supervisor,
             ids=self.ids,
@@ -197,6 +199,21 @@ class ConnectorManager:
             time_source=self._time_source,
             affinity=self._affinity,
         )
+
+    def _with_paper_asleep(self, name: str, market: CcxtExchange, config: ConnectorConfig) -> PaperExchange:
+        """Return a live connector's market data with a paper account behind, which costs nothing until it wakes."""
+        said = f"{config.exchange_id} on paper"
+        paper = PaperExchange(market, PaperSettings.checked(), name=said, time_source=self._time_source, asleep=True)
+        self._papers[name] = paper
+        return paper
+
+    async def paper_port(self, name: str) -> PaperExchange:
+        """Return the paper account on a live connector's market data, awake; raises ``NotSupported`` without one."""
+        paper = self._papers.get(name)
+        if paper is None:
+            raise NotSupported(f"{name} has no paper account; switch off with: await core.go_off()")
+        await paper.wake()
+        return paper
 
     async def _on_paper(self, market: CcxtExchange, settings: PaperSettings, exchange_id: str) -> PaperExchange:
         paper = PaperExchange(market, settings, name=f"{exchange_id} on paper", time_source=self._time_source)

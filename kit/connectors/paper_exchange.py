@@ -33,6 +33,8 @@ class PaperExchange:
     clock that no time server sets. It is made with the first question or with ``open_user_stream``; orders before that
     raise ``NotReady``. While a pair's stream is lost or out of step nothing fills and new orders are refused; resting
     orders stay. The account outlives reconnects; it ends with this object.
+
+    ``asleep``: there is no account yet, what ``market`` streams only passes through, until ``wake``.
     """
 
     def __init__(
@@ -42,7 +44,9 @@ class PaperExchange:
         *,
         name: str = "paper",
         time_source: TimeSource = SYSTEM_TIME,
+        asleep: bool = False,
     ) -> None:
+        self._asleep: dict[str, None] | None = {} if asleep else None  # then the pairs that are streamed
         self._market = market
         self._settings = settings
         self._name = name
@@ -78,6 +82,20 @@ class PaperExchange:
             logger.warning("%s: the assets of the balances could not be checked: %s", self._name, error)
         await asyncio.to_thread(_load_simulation)
 
+    async def wake(self) -> None:
+        """Open the account of one that slept, on the pairs that are streamed; harmless when it is awake."""
+        if self._asleep is None:
+            return
+        await self.prepare()
+        pairs, self._asleep = tuple(self._asleep), None
+        for pair in pairs:
+            self._follow(pair)
+            await self.fetch_order_book(pair)
+
+    def _follow(self, pair: str) -> None:
+        self._rows.setdefault(pair, PaperRows(pair, self._time.monotonic))
+        self._open_pair(pair)
+
     # -- MarketDataPort
 
     def attach_market_sink(self, sink: Callable[[MarketMessage], None]) -> None:
@@ -87,14 +105,18 @@ class PaperExchange:
     async def subscribe(self, trading_pairs: Sequence[str]) -> None:
         """Stream the pairs, and trade them on paper."""
         for pair in trading_pairs:
-            self._rows.setdefault(pair, PaperRows(pair, self._time.monotonic))
-            self._open_pair(pair)
+            if self._asleep is None:
+                self._follow(pair)
+            else:
+                self._asleep[pair] = None
         await self._market.subscribe(trading_pairs)
 
     async def unsubscribe(self, trading_pairs: Sequence[str]) -> None:
         """Stop streaming the pairs; orders that rest on them stay, and cannot fill."""
         await self._market.unsubscribe(trading_pairs)
         for pair in trading_pairs:
+            if self._asleep is not None:
+                self._asleep.pop(pair, None)
             if pair in self._rows:
                 self._rows[pair].lose("the pair is not streamed", self.now_ns)
         self._schedule()
@@ -126,6 +148,8 @@ class PaperExchange:
     def status(self) -> Mapping[str, object]:
         """Return the market's counters and, under ``paper``, what the account is and how it is fed."""
         settings, venue = self._settings, self._venue
+        if self._asleep is not None:
+            return self._market.status()
         paper: dict[str, object] = {
             "starting_balances": {asset: str(amount) for asset, amount in settings.starting(self._rows).items()},
             "balances_given": settings.balances is not None,

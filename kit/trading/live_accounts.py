@@ -70,6 +70,19 @@ class LiveAccounts:
         desk_of(side).reopen()
         self._core.account_changed(connector)
 
+    async def prepare_paper(self, connector: Connector) -> None:
+        """Put a paper account on the data of a connector that has only a live one; ``take_back`` trades with it.
+
+        Raises ``NotSupported`` where that cannot be, and ``NotReady`` when it does not come up.
+        """
+        if connector.side_of("paper") is not None:
+            return
+        port = await self._core.connector_manager.paper_port(connector.name)
+        side = connector.side.another("paper", port, port, connector.trading_pairs)
+        desk_of(side).shut("this account is not traded with")
+        await side.start()
+        connector.hold_side(side)
+
     async def take_back(self, connector: Connector) -> None:
         """Let a connector trade on paper again; its live side has been swept and shut."""
         paper, live = connector.side_of("paper"), connector.side

@@ -10,7 +10,7 @@ from typing import Any, Final
 from kit.connectors.account_side import AccountSide
 from kit.connectors.connector import Connector
 from kit.core.time_source import TimeSource
-from kit.errors import InvalidInput, KitError, NotReady, NotSupported
+from kit.errors import InvalidInput, KitError, NotReady
 from kit.trading.auto_disarm import AutoDisarm
 from kit.trading.checks import Check, failed
 from kit.trading.disarming import DisarmRules
@@ -225,11 +225,8 @@ class LiveSwitch(SwitchBoard):
         self.abort()
         async with self._core.changing:
             self._require_running()
-            if alone := [one.name for one in self._trading() if one.side_of("paper") is None]:
-                raise NotSupported(
-                    f"{', '.join(alone)} has no paper account; add it with mode='paper' and credentials for both, or "
-                    f"switch off: await core.go_off()"
-                )
+            for connector in self._trading():
+                await self._accounts.prepare_paper(connector)
             return await self._go_back(TradingState.PAPER, "")
 
     async def go_off(self, reason: str = "") -> str:

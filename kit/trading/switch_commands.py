@@ -64,7 +64,8 @@ class SwitchCommands(ABC):
     async def go_paper(self) -> str:
         """Trade on paper: cancel live orders, ask the exchange, then swap the accounts; return the exchange's word.
 
-        Raises ``NotReady`` when the exchange does not confirm: the core stays ``LIVE``, the strategy paused.
+        A connector that was added live gets a paper account with the default money. Raises ``NotReady`` when the
+        exchange does not confirm: the core stays ``LIVE``, the strategy paused.
         """
         return await self._on_own_loop(self.switch.go_paper())
 

@@ -283,3 +283,24 @@ async def test_balances_of_unknown_assets_teach():
     with pytest.raises(InvalidInput, match="'DOGE', which binance does not trade; it trades BTC, ETH, USDT"):
         await paper.exchange.prepare()
     assert paper.market.subscribed == set()
+
+
+async def test_an_account_that_slept_wakes_on_the_pairs_that_are_streamed():
+    time, market, seen, heard = ManualTime(START), FakeVenue(), [], []
+    exchange = PaperExchange(market, PaperSettings.checked(), name="binance", time_source=time, asleep=True)
+    exchange.attach_market_sink(seen.append)
+    exchange.attach_account_sink(heard.append)
+    await exchange.subscribe([PAIR, "ETH/USDT"])
+    await exchange.unsubscribe(["ETH/USDT"])
+    assert len(seen) == 2
+    assert "paper" not in exchange.status()
+    with pytest.raises(NotReady, match="not open yet"):
+        exchange.submit(OrderRequest("a", PAIR, TradeType.BUY, OrderType.LIMIT, D(1), D(100)))
+    await exchange.wake()
+    await exchange.wake()
+    await exchange.open_user_stream()
+    assert exchange.status()["paper"]["books_known"] == {PAIR: True}
+    exchange.submit(OrderRequest("a", PAIR, TradeType.BUY, OrderType.LIMIT, D(1), D(100)))
+    await time.advance(1.0)
+    assert [message.state.value for message in heard if isinstance(message, OrderUpdate)] == ["open"]
+    await exchange.close()

@@ -139,6 +139,14 @@ async def test_a_live_connector_starts_after_the_checks_and_goes_off(testnet):
         assert await here.on_exchange() == 0
         await here.core.go_live()
         await here.count(2)
+        assert "0 open on the exchange" in await here.core.go_paper()
+        assert await here.on_exchange() == 0
+        assert here.market.get_balance("USDT") == 10_000
+        here.market.buy(PAIR, Decimal("0.01"), kit.OrderType.MARKET)
+        await until(lambda: len(here.core.fills) == 1, "filled on paper")
+        assert here.core.fills["mode"].tolist() == ["paper"]
+        await here.core.go_live()
+        await here.count(2)
 
 
 async def test_an_account_without_money_does_not_start(testnet):

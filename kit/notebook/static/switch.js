@@ -145,7 +145,7 @@ function render({ model, el }) {
     const word = frame.last_word ? `the exchange's word: ${frame.last_word}` : "";
     if (frame.reason) rows.push(["warn", "!", `${frame.state} since ${clock(frame.since)}, ${frame.reason}`, word]);
     else if (word) rows.push(["", "✓", word]);
-    if (frame.strategy?.paused) rows.push(["warn", "‖", `${frame.strategy.name} is paused`, frame.strategy.reason === frame.reason ? "" : frame.strategy.reason]);
+    if (frame.strategy?.paused) rows.push(["warn", "‖", `${frame.strategy.name} is paused`, frame.reason && frame.strategy.reason.includes(frame.reason) ? "" : frame.strategy.reason]);
     const key = JSON.stringify(rows);
     if (key === shown) return rows.length;
     shown = key;

@@ -7,19 +7,21 @@ files) or without; times are in ms, in spot files from 2025 on in µs.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kit.errors import InvalidInput
 from kit.storage.candles import CANDLE_COLUMNS, candle_frame, events_from_candles
 from kit.storage.events import EventKind, MarketEvents
-from kit.storage.importers.columns import filled, must_ascend, must_be_numbers
+from kit.storage.importers.columns import filled, joined, must_ascend, must_be_numbers
 from kit.storage.importers.errors import BadFile
 from kit.storage.importers.lines import Paths, existing
 from kit.storage.importers.stamps import nanoseconds
-from kit.storage.importers.tables import Table, first_fields, is_header, read_table
+from kit.storage.importers.tables import Table, first_fields, is_header, read_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,26 +64,30 @@ def import_binance_csv(
         raise InvalidInput(f"kind is {kind!r}; it must be one of {', '.join(_NAMES)}")
     number, price, amount, time = _TRADE_FIELDS[known]
     columns = {number: "int", price: "float", amount: "float", time: "int", "is_buyer_maker": "bool"}
-    parts = []
+    parts: list[dict[str, NDArray[Any]]] = []
     for path in files:
-        table = _read(path, known, columns)
-        stamps = nanoseconds(table[time], path.name)
-        must_ascend(stamps, path.name)
-        must_be_numbers(table, (price, amount), path.name)
-        rows = filled(
-            len(stamps),
-            exch_ts=stamps,
-            local_ts=stamps,
-            kind=EventKind.TRADE,
-            side=np.where(table["is_buyer_maker"], -1, 1),
-            price=table[price],
-            amount=table[amount],
-            update_id=table[number],
-        )
-        parts.append(MarketEvents(exchange, trading_pair, **rows, info={"source": ", ".join(p.name for p in files)}))
-    joined = MarketEvents.concat(parts)
-    must_ascend(joined.local_ts, "the files together")
-    return joined
+        rows, last = 0, np.empty(0, dtype=np.int64)
+        for table in _read(path, known, columns):
+            stamps = nanoseconds(table[time], path.name, rows)
+            must_ascend(np.concatenate([last, stamps]), path.name, first_row=rows + 1 - len(last))
+            must_be_numbers(table, (price, amount), path.name, rows)
+            rows, last = rows + len(stamps), stamps[-1:]
+            parts.append(
+                filled(
+                    len(stamps),
+                    exch_ts=stamps,
+                    local_ts=stamps,
+                    kind=EventKind.TRADE,
+                    side=np.where(table["is_buyer_maker"], -1, 1),
+                    price=table[price],
+                    amount=table[amount],
+                    update_id=table[number],
+                )
+            )
+    info = {"source": ", ".join(path.name for path in files)}
+    events = MarketEvents(exchange, trading_pair, **joined(parts), info=info)
+    must_ascend(events.local_ts, "the files together")
+    return events
 
 
 def binance_candles(paths: Paths) -> pd.DataFrame:
@@ -89,15 +95,19 @@ def binance_candles(paths: Paths) -> pd.DataFrame:
 
     Raises ``BadFile`` naming file and row for damage, unknown columns or times that go back.
     """
-    tables = []
+    columns = {"open_time": "int"} | dict.fromkeys(CANDLE_COLUMNS, "float")
+    tables: list[Table] = []
     for path in existing(paths):
-        table = _read(path, "klines", {"open_time": "int"} | dict.fromkeys(CANDLE_COLUMNS, "float"))
-        table["open_time"] = nanoseconds(table["open_time"], path.name)
-        must_be_numbers(table, CANDLE_COLUMNS, path.name)
-        tables.append(table)
-    joined = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
-    must_ascend(joined["open_time"], "klines")
-    return candle_frame(joined.pop("open_time"), joined)
+        rows = 0
+        for table in _read(path, "klines", columns):
+            table["open_time"] = nanoseconds(table["open_time"], path.name, rows)
+            must_be_numbers(table, CANDLE_COLUMNS, path.name, rows)
+            rows += len(table["open_time"])
+            tables.append(table)
+    whole = {name: np.concatenate([np.empty(0), *(table[name] for table in tables)]) for name in CANDLE_COLUMNS}
+    times = np.concatenate([np.empty(0, dtype=np.int64), *(table["open_time"] for table in tables)])
+    must_ascend(times, "klines")
+    return candle_frame(times, whole)
 
 
 def binance_kind(path: Path) -> str:
@@ -117,10 +127,10 @@ def binance_kind(path: Path) -> str:
     return found
 
 
-def _read(path: Path, kind: str, columns: dict[str, str]) -> Table:
+def _read(path: Path, kind: str, columns: dict[str, str]) -> Iterator[Table]:
     fields = first_fields(path)
-    if not is_header(fields):
-        if fields and len(fields) not in _WIDTHS[kind]:
-            raise BadFile(f"{path.name} has {len(fields)} columns; a file of {kind} has {_WIDTHS[kind][-1]}")
-        return read_table(path, columns, _NAMES[kind][: len(fields)] or _NAMES[kind])
-    return read_table(path, columns)
+    if is_header(fields):
+        return read_tables(path, columns)
+    if fields and len(fields) not in _WIDTHS[kind]:
+        raise BadFile(f"{path.name} has {len(fields)} columns; a file of {kind} has {_WIDTHS[kind][-1]}")
+    return read_tables(path, columns, _NAMES[kind][: len(fields)] or _NAMES[kind])

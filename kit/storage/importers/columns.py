@@ -23,6 +23,13 @@ def filled(length: int, **columns: Any) -> dict[str, NDArray[Any]]:
     }
 
 
+def joined(parts: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Return columns that were made in parts as one; ``parts`` are emptied meanwhile, so as not to hold all twice."""
+    if not parts:
+        return filled(0)
+    return {name: np.concatenate([part.pop(name) for part in parts]) for name in COLUMNS}
+
+
 def merged(parts: Iterable[MarketEvents]) -> MarketEvents:
     """Join events of one pair in order of local time; at one time those of an earlier part come first.
 
@@ -45,13 +52,15 @@ def ordered(events: MarketEvents) -> MarketEvents:
     return replace(events, **{name: getattr(events, name)[order] for name in COLUMNS})
 
 
-def must_be_numbers(columns: Mapping[str, NDArray[Any]], names: Iterable[str], file: str) -> None:
-    """Raise ``BadFile`` for a value that is missing, infinite or negative, naming the row."""
+def must_be_numbers(columns: Mapping[str, NDArray[Any]], names: Iterable[str], file: str, before: int = 0) -> None:
+    """Raise ``BadFile`` for a value that is missing, infinite or negative, naming the row; ``before`` came others."""
     for name in names:
         fine = np.isfinite(columns[name]) & (columns[name] >= 0)
         if not fine.all():
             row = int(np.argmin(fine))
-            raise BadFile(f"{file}, data row {row + 1}: {name} is {columns[name][row]}, no finite number from 0 up")
+            raise BadFile(
+                f"{file}, data row {before + row + 1}: {name} is {columns[name][row]}, no finite number from 0 up"
+            )
 
 
 def must_ascend(local_ts: NDArray[np.int64], name: str, first_row: int = 1) -> None:
@@ -60,6 +69,6 @@ def must_ascend(local_ts: NDArray[np.int64], name: str, first_row: int = 1) -> N
     if len(falls):
         back = (local_ts[falls[0]] - local_ts[falls[0] + 1]) / 1e9
         raise InvalidInput(
-            f"{name}: the time goes back by {back:.6f} s in data row {int(falls[0]) + 1 + first_row}, and in "
-            f"{len(falls)} rows in all; sort the file by time"
+            f"{name}: the time goes back by {back:.6f} s in data row {int(falls[0]) + 1 + first_row}; sort the file by "
+            "time"
         )

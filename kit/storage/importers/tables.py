@@ -6,7 +6,7 @@ import gzip
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import IO, Any, TypeAlias, cast
@@ -20,6 +20,9 @@ from kit.storage.importers.errors import BadFile
 from kit.storage.importers.lines import GZIP_MAGIC
 
 Table: TypeAlias = dict[str, NDArray[Any]]
+
+BLOCK = 1 << 22
+"""Bytes of text that are read at a time."""
 
 _ZIP_MAGIC = b"PK\x03\x04"
 _DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, UnicodeDecodeError)
@@ -47,11 +50,12 @@ def is_header(fields: Sequence[str]) -> bool:
     return bool(fields) and re.fullmatch(r"[A-Za-z_][\w ]*", fields[0]) is not None
 
 
-def read_table(path: Path, columns: Mapping[str, str], names: Sequence[str] | None = None) -> Table:
-    """Read ``columns`` (type by name) of a file as arrays; missing numbers and texts become 0, nan or "".
+def read_tables(path: Path, columns: Mapping[str, str], names: Sequence[str] | None = None) -> Iterator[Table]:
+    """Read ``columns`` (type by name) as arrays, some ten thousand rows at a time, so that files may be of any size.
 
-    Types are int, float, bool, text, and word for text of few different values. ``names`` are those of all the file's
-    columns, where it has no header. Raises ``BadFile`` naming the file and, where it is known, the row.
+    Missing numbers and texts become 0, nan or "". Types are int, float, bool, text, and word for text of few different
+    values. ``names`` are those of all the file's columns, where it has no header. Raises ``BadFile`` naming the file
+    and, where it is known, the row.
     """
     convert = pacsv.ConvertOptions(
         column_types={name: TYPES[kind] for name, kind in columns.items()},
@@ -59,23 +63,26 @@ def read_table(path: Path, columns: Mapping[str, str], names: Sequence[str] | No
         strings_can_be_null=True,
     )
     # one thread: with several, pyarrow cannot tell the row of an error
-    options = pacsv.ReadOptions(use_threads=False, block_size=1 << 24, column_names=names)
+    options = pacsv.ReadOptions(use_threads=False, block_size=BLOCK, column_names=names)
+    before = 0
     try:
         with closing(_open(path)) as file:
-            table = pacsv.read_csv(file, read_options=options, convert_options=convert)
+            for batch in pacsv.open_csv(file, read_options=options, convert_options=convert):
+                table = pa.Table.from_batches([batch])
+                for name in (name for name, kind in columns.items() if kind == "bool" and table[name].null_count):
+                    row = before + table[name].is_null().index(True).as_py() + 1
+                    raise BadFile(f"{path.name}, data row {row}: {name} is missing; it must be true or false")
+                before += len(batch)
+                if len(batch):
+                    yield {name: _array(table[name], kind) for name, kind in columns.items()}
     except pa.ArrowKeyError as error:
         held = ", ".join(first_fields(path))
         raise BadFile(f"{path.name}: {error}; the file has the columns {held}; needed: {', '.join(columns)}") from error
     except pa.ArrowInvalid as error:
-        if "Empty CSV" in str(error):
-            return {name: np.empty(0, dtype=_DTYPES[kind]) for name, kind in columns.items()}
-        raise BadFile(f"{path.name}: {error}") from error
+        if "Empty CSV" not in str(error):
+            raise BadFile(f"{path.name}: {error}") from error
     except _DAMAGE as error:
         raise BadFile(f"{path.name}: the file is damaged or was cut ({error}); load it down again") from error
-    for name in (name for name, kind in columns.items() if kind == "bool" and table[name].null_count):
-        row = table[name].is_null().index(True).as_py() + 1
-        raise BadFile(f"{path.name}, data row {row}: {name} is missing; it must be true or false")
-    return {name: _array(table[name], kind) for name, kind in columns.items()}
 
 
 _DTYPES = {"int": "int64", "float": "float64", "bool": "bool", "text": "object", "word": "object"}

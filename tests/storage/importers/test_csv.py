@@ -1,13 +1,15 @@
 """Binance's and Tardis' csv files, in the shapes that their documentation shows."""
 
 import gzip
+import random
 import zipfile
 
+import numpy as np
 import pytest
 
 from kit.errors import InvalidInput
-from kit.storage.events import EventFlag, EventKind
-from kit.storage.importers import BadFile, binance_candles, import_binance_csv, import_tardis
+from kit.storage.events import COLUMNS, EventFlag, EventKind
+from kit.storage.importers import BadFile, binance_candles, import_binance_csv, import_tardis, tables
 
 PAIR = {"trading_pair": "AAA/BBB"}
 SPOT_TRADES = "51,17.80,5.69,101.28200000,1583709433583,True,True\n52,17.81,1.00,17.81000000,1583709433584,False,True\n"
@@ -177,3 +179,64 @@ def test_damaged_tardis_files(tmp_path):
         import_tardis(write(tmp_path / "b.csv", BOOK.replace("amount", "size")), **PAIR)
     with pytest.raises(InvalidInput, match="the files are empty"):
         import_tardis(write(tmp_path / "b.csv.gz", ""), **PAIR)
+
+
+# files of any size: read a part at a time, to the same result
+
+
+def same(one, two):
+    assert one.exchange == two.exchange
+    for name in COLUMNS:
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+
+
+def made_book(seed):
+    """Messages of one to nine rows, a snapshot now and then: parts end in the middle of both."""
+    rng, rows, time = random.Random(seed), [], 1585699200000000
+    for _ in range(120):
+        time += rng.choice([0, 0, 1000])
+        snapshot = "true" if rng.random() < 0.3 else "false"
+        for _ in range(rng.randint(1, 9)):
+            rows.append(
+                f"binance,AAABBB,{time},{time + 100},{snapshot},{rng.choice(['bid', 'ask'])},{rng.randint(1, 99)},1"
+            )
+    return BOOK_HEADER + "\n".join(rows) + "\n"
+
+
+@pytest.mark.parametrize("block", [300, 1000, 5000])
+def test_parts_of_a_file_make_the_whole(tmp_path, monkeypatch, block):
+    book = write(tmp_path / "b.csv.gz", made_book(block))
+    trades = write(tmp_path / "t.csv", TRADES + "".join(TRADES.splitlines(keepends=True)[-1:]) * 50)
+    agg = write(tmp_path / "AAABBB-aggTrades-2025-01.csv", SPOT_AGG * 1 + SPOT_AGG.splitlines(keepends=True)[-1] * 99)
+    klines = write(tmp_path / "k.csv", KLINES + KLINES.splitlines(keepends=True)[-1] * 20)
+    loads = [
+        lambda: import_tardis(book, **PAIR),
+        lambda: import_tardis([book, trades], **PAIR),
+        lambda: import_binance_csv(agg, **PAIR),
+        lambda: binance_candles(klines),
+    ]
+    whole = [load() for load in loads]
+    monkeypatch.setattr(tables, "BLOCK", block)
+    for load, expected in zip(loads[:3], whole[:3], strict=True):
+        same(load(), expected)
+    assert loads[3]().equals(whole[3])
+
+
+def test_rows_are_counted_through_all_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "BLOCK", 300)
+    line = BOOK.splitlines(keepends=True)[-1]
+    long = BOOK + line * 100
+    for wrong, words in (
+        (line.replace("ask", "x"), r"data row 107: side is 'x'"),
+        (line.replace("true", ""), r"data row 107: is_snapshot is missing"),
+        (line.replace("12,3", "12,-3"), r"data row 107: amount is -3"),
+        (line.replace("3100,true", "3099,true"), r"goes back by 0\.000001 s in data row 107"),
+        (line.replace("AAABBB", "CCC"), "holds the symbols AAABBB, CCC"),
+        (line.replace("12,3", "y,3"), r"Row #10[78]: .*'y'"),
+    ):
+        with pytest.raises(InvalidInput, match=words):
+            import_tardis(write(tmp_path / "b.csv", long + wrong + line), **PAIR)
+    ids = TRADES + TRADES.splitlines(keepends=True)[-1].replace(",78,", ",79,") * 50
+    assert import_tardis(write(tmp_path / "t.csv", ids), **PAIR).update_id[-1] == 79
+    ids += ids.splitlines(keepends=True)[-1].replace(",79,", ",z,")
+    assert not import_tardis(write(tmp_path / "t.csv", ids), **PAIR).update_id.any()

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from kit.core.affinity import LoopAffinity
-from kit.errors import KitError
 from kit.notebook.drawing import Drawing
 from kit.types.drawn import Bundle
 
@@ -43,9 +42,6 @@ DRAWN: Final = {
     "kit.types.orders:LimitOrder": "draw_orders:draw_limit_order",
 }
 """Who draws what, subclasses included."""
-
-PATIENCE: Final = 1.0
-"""Seconds that a picture waits for the core's loop, where that is in another thread."""
 
 _panels: weakref.WeakKeyDictionary[object, weakref.ref[LiveWidget]] = weakref.WeakKeyDictionary()
 """Weak on both sides, as a panel knows its object: open panels are kept by ipywidgets."""
@@ -78,11 +74,8 @@ def _drawer_of(kind: type) -> Callable[[Any], Drawing]:
 
 def _on_its_loop(thing: object, drawer: Callable[[Any], Drawing]) -> Drawing:
     affinity = getattr(thing, "affinity", None)
-    if isinstance(affinity, LoopAffinity) and not affinity.here:
-        try:
-            return affinity.run_sync(drawer, thing, timeout=PATIENCE)
-        except KitError:  # the loop is blocked or ended: what can be read from here is better than nothing
-            pass
+    if isinstance(affinity, LoopAffinity):
+        return affinity.read(drawer, thing)
     return drawer(thing)
 
 

@@ -19,6 +19,7 @@ from kit.types.orders import LimitOrder
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from kit.trading.series import Sample
     from kit.trading_core import TradingCore
 
 BID_COLOR: Final = "#2b9348"
@@ -138,21 +139,13 @@ def plot_pnl(
     """Draw price with own fills, inventory and profit over time, one below the other; see ``core.plot_pnl``."""
     from plotly.subplots import make_subplots
 
-    market = _market(core, trading_pair)
-    rows = core.history.series(market).rows()
-    if core.running and (now := core.history.now().get(market)) is not None and rows:
-        rows.append((core.clock.time(), *astuple(now)))  # what was filled since the last sample counts, too
-    if not rows:
-        raise NotReady(
-            f"core {core.name} has no sample of {market.trading_pair} yet; one comes with each second it runs"
-        )
+    market, rows, fills = core.affinity.read(_read, core, trading_pair)
     base, quote = split_pair(market.trading_pair)
     titles = (f"price [{quote}]", f"inventory [{base}]", f"profit [{quote}]")
     figure = make_subplots(
         rows=3, cols=1, shared_xaxes=True, vertical_spacing=0.07, row_heights=[0.44, 0.23, 0.33], subplot_titles=titles
     )
     figure.update_annotations(x=0, xanchor="left", font_size=12)
-    fills = core.history.fills(market, rows[0][0])
     prices = decimals_in(fill.price for fill in fills) or 2
     times = [datetime.fromtimestamp(row[0], UTC) for row in rows]
     _add_line(figure, 1, times, [row[1] for row in rows], "price", LINE_COLOR, f"%{{y:,.{prices}f}} {quote}")
@@ -177,6 +170,19 @@ def plot_pnl(
     )
     _dress(figure, template)
     return figure
+
+
+def _read(core: TradingCore, trading_pair: str | None) -> tuple[Market, list[Sample], list[Fill]]:
+    """Return what is to be drawn, all of one moment."""
+    market = _market(core, trading_pair)
+    rows = core.history.series(market).rows()
+    if not rows:
+        raise NotReady(
+            f"core {core.name} has no sample of {market.trading_pair} yet; one comes with each second it runs"
+        )
+    if core.running and (now := core.history.now().get(market)) is not None:
+        rows.append((core.clock.time(), *astuple(now)))  # what was filled since the last sample counts, too
+    return market, rows, core.history.fills(market, rows[0][0])
 
 
 def _market(core: TradingCore, trading_pair: str | None) -> Market:

@@ -62,10 +62,19 @@ class Table:
 
 
 def _html_row(row: Sequence[Any], shown: Sequence[str]) -> str:
-    cells = zip(row, shown, strict=True)
-    return (
-        "<tr>" + "".join(f"<td style='text-align:{_align(cell)}'>{escape(text)}</td>" for cell, text in cells) + "</tr>"
+    cells = "".join(
+        f"<td align='{_align(cell)}' style='text-align:{_align(cell)}'>{escape(_parted(cell, text))}</td>"
+        for cell, text in zip(row, shown, strict=True)
     )
+    return f"<tr>{cells}</tr>"
+
+
+def _parted(cell: Any, text: str) -> str:
+    """Return a number with thousands parted; texts and truths as they are."""
+    if isinstance(cell, str | bool) or not isinstance(cell, Decimal | float | int):
+        return text
+    whole, point, rest = text.partition(".")
+    return f"{int(whole):,}{point}{rest}" if whole.isdecimal() else text
 
 
 def _align(cell: Any) -> str:

@@ -134,20 +134,27 @@ class PnlHistory(TimeIterator):
         """Return the samples of a market: time, price, inventory, pnl, fees, fills."""
         return self._series.get(market) or Series(INTERVAL)
 
-    def frame(self) -> pd.DataFrame:
-        """Return every sample, oldest first: see ``core.pnl_history``."""
-        import pandas as pd
-
-        rows = [
-            (sample[0], *market, *sample[1:])
-            for market, series in tuple(self._series.items())
-            for sample in series.rows()
+    def rows(self) -> list[tuple[object, ...]]:
+        """Return every sample, oldest first: time in seconds, connector, mode, pair, then the values."""
+        found = [
+            (sample[0], *market, *sample[1:]) for market, series in self._series.items() for sample in series.rows()
         ]
-        frame = pd.DataFrame(sorted(rows), columns=list(COLUMNS))
-        types = dict.fromkeys(("price", "inventory", "pnl", "fees"), "float64")
-        texts = dict.fromkeys(("connector", "mode", "trading_pair"), "str")
-        frame = frame.astype({**types, **texts, "fills": "int64"})
-        return frame.assign(time=pd.to_datetime(frame["time"].astype("float64"), unit="s", utc=True))
+        return sorted(found)
+
+    def frame(self) -> pd.DataFrame:
+        """Return every sample as a table: see ``core.pnl_history``."""
+        return history_table(self.rows())
+
+
+def history_table(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
+    """Build the table of ``PnlHistory.rows``; its columns have their types also where there are no rows."""
+    import pandas as pd
+
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    types = dict.fromkeys(("price", "inventory", "pnl", "fees"), "float64")
+    texts = dict.fromkeys(("connector", "mode", "trading_pair"), "str")
+    frame = frame.astype({**types, **texts, "fills": "int64"})
+    return frame.assign(time=pd.to_datetime(frame["time"].astype("float64"), unit="s", utc=True))
 
 
 def _valued(all_totals: Iterable[PairTotals], price: float) -> PnlNow:

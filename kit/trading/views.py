@@ -9,7 +9,7 @@ from kit.connectors.connector import Connector
 from kit.connectors.connector_manager import ConnectorManager
 from kit.core.affinity import LoopAffinity
 from kit.core.naming import ByName
-from kit.trading.pnl_history import PnlHistory
+from kit.trading.pnl_history import PnlHistory, history_table
 from kit.types.drawn import Drawn, plot
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class CoreViews(Drawn, ByName):
         (base bought less sold, fees included), ``pnl`` and ``fees`` (quote), ``fills`` so far. The last quarter of an
         hour has a row a second, what is older ever fewer.
         """
-        return self.affinity.read(self.history.frame)
+        return history_table(self.affinity.read(self.history.rows))
 
     def plot_pnl(self, trading_pair: str | None = None, *, height: int = 620, template: Any = None) -> go.Figure:
         """Draw price with own fills, inventory and profit over time, with plotly.

@@ -91,6 +91,8 @@ class SessionLog:
         elif tag in _ORDER_EVENTS:
             order = self.tracker.fetch_order(client_order_id=getattr(event, "order_id", ""))
             if order is not None and order.client_order_id not in self._logged:
+                if len(self.orders) == self.orders.maxlen:
+                    self._logged.discard(self.orders[0].client_order_id)
                 self._logged.add(order.client_order_id)
                 self.orders.append(order)
 

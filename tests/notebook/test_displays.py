@@ -370,3 +370,19 @@ async def test_in_a_kernel_figures_are_loaded_while_connecting_and_elsewhere_not
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
     told, _ = await asyncio.wait_for(process.communicate(), 90)
     assert told.decode().split() == ["False", "False", "True", "True", "True"]
+
+
+async def test_the_history_of_a_core_that_runs_in_a_thread_is_had_from_here(venue):
+    core = TradingCore("threaded", tick_size=0.05, guard=False, loop="thread")
+    market = await core.add_connector("binance", [PAIR], mode="live", credentials=CREDENTIALS)
+    core.strategy = Quoter(market, PAIR)
+    await core.start()
+    async with asyncio.timeout(10):
+        while not len(core.pnl_history):
+            await asyncio.sleep(0.05)
+    assert core.pnl_history["trading_pair"].tolist()[:1] == [PAIR]
+    assert core.plot_pnl().layout.title.text.startswith(PAIR)
+    for thing in (core, market, market[PAIR], core.strategy, market.balances):
+        checked_html(thing)
+    assert (await core.stop()).clean
+    assert len(core.pnl_history) >= 1

@@ -107,6 +107,8 @@ def verdict(
     buys, sells = len(strategy.active_buys), len(strategy.active_sells)
     rests = f"{buys} buy and {sells} sell orders rest" + (f", {hanging} of them hanging" if hanging else "")
     state = f"Quoting: {rests}" if buys + sells > hanging else f"Not quoting{f': {rests}' if hanging else ''}"
+    if held := strategy.held:
+        return f"{state}. The core lets it do nothing: {held}."
     if strategy.paused:
         said = f": {strategy.pause_reason}" if strategy.pause_reason else ""
         return f"{state}. The strategy is paused{said}; resume() goes on."

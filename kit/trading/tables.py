@@ -15,6 +15,7 @@ from kit.guard.guard import Guard
 from kit.orders.frames import balance_rows, balances_table, fill_rows, fills_table, order_rows, orders_table
 from kit.orders.session_log import PairTotals, SessionLog, pnl_frame
 from kit.strategy.strategy_base import StrategyBase
+from kit.trading.switch_board import SwitchBoard
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +28,7 @@ class TabledCore(Protocol):
     affinity: LoopAffinity
     clock: Clock
     supervisor: TaskSupervisor
+    switch: SwitchBoard
     _logs: list[SessionLog]
     _marks: dict[tuple[str, str], Decimal]
 
@@ -125,6 +127,8 @@ def _parts(core: TabledCore) -> dict[str, Any]:
         "core": {
             "name": core.name,
             "running": core.running,
+            "trading_state": core.switch.state.value,
+            "went_back": core.switch.reason,
             "tasks": len(core.supervisor),
             "unattended": ", ".join(core.unattended),
         },

@@ -84,6 +84,7 @@ class Bench:
         self.connectors = {self.market.name: self.market}
         self.guarding = Guarding(guard, lambda: self.connectors, lambda _: None, self.time)
         self.strategy: kit.Strategy | None = Quoter(self.market, PAIR)
+        self.read_only = None
         self.switch = LiveSwitch(self, self.time)
         self.changes: list[str] = []
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kit.errors import InvalidInput
 from kit.storage.candles import CANDLE_COLUMNS, candle_frame, events_from_candles
 from kit.storage.events import EventKind, MarketEvents
-from kit.storage.importers.columns import filled, joined, must_ascend, must_be_numbers
+from kit.storage.importers.columns import GrowingColumns, filled, must_ascend, must_be_numbers
 from kit.storage.importers.errors import BadFile
 from kit.storage.importers.lines import Paths, existing
 from kit.storage.importers.stamps import nanoseconds
@@ -64,7 +63,7 @@ def import_binance_csv(
         raise InvalidInput(f"kind is {kind!r}; it must be one of {', '.join(_NAMES)}")
     number, price, amount, time = _TRADE_FIELDS[known]
     columns = {number: "int", price: "float", amount: "float", time: "int", "is_buyer_maker": "bool"}
-    parts: list[dict[str, NDArray[Any]]] = []
+    grown = GrowingColumns()
     for path in files:
         rows, last = 0, np.empty(0, dtype=np.int64)
         for table in _read(path, known, columns):
@@ -72,7 +71,7 @@ def import_binance_csv(
             must_ascend(np.concatenate([last, stamps]), path.name, first_row=rows + 1 - len(last))
             must_be_numbers(table, (price, amount), path.name, rows)
             rows, last = rows + len(stamps), stamps[-1:]
-            parts.append(
+            grown.append(
                 filled(
                     len(stamps),
                     exch_ts=stamps,
@@ -85,7 +84,7 @@ def import_binance_csv(
                 )
             )
     info = {"source": ", ".join(path.name for path in files)}
-    events = MarketEvents(exchange, trading_pair, **joined(parts), info=info)
+    events = MarketEvents(exchange, trading_pair, **grown.columns(), info=info)
     must_ascend(events.local_ts, "the files together")
     return events
 

@@ -23,11 +23,31 @@ def filled(length: int, **columns: Any) -> dict[str, NDArray[Any]]:
     }
 
 
-def joined(parts: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    """Return columns that were made in parts as one; ``parts`` are emptied meanwhile, so as not to hold all twice."""
-    if not parts:
-        return filled(0)
-    return {name: np.concatenate([part.pop(name) for part in parts]) for name in COLUMNS}
+class GrowingColumns:
+    """Columns made a part at a time, in arrays that grow in place: the whole is in memory once, not twice."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._columns: dict[str, NDArray[Any]] = {name: np.empty(0, dtype=dtype) for name, dtype in COLUMNS.items()}
+
+    def append(self, part: Mapping[str, NDArray[Any]]) -> None:
+        """Add rows."""
+        count = self.count + len(part["local_ts"])
+        for name, column in self._columns.items():
+            if count > len(column):
+                column.resize(count + count // 4, refcheck=False)  # nobody else has them yet
+            column[self.count : count] = part[name]
+        self.count = count
+
+    def continue_message(self) -> None:
+        """Take END off the last row."""
+        self._columns["flags"][self.count - 1] &= ~np.uint8(EventFlag.END)
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return the whole; nothing may be added any more."""
+        for column in self._columns.values():
+            column.resize(self.count, refcheck=False)
+        return self._columns
 
 
 def merged(parts: Iterable[MarketEvents]) -> MarketEvents:

@@ -21,8 +21,8 @@ from kit.storage.importers.lines import GZIP_MAGIC
 
 Table: TypeAlias = dict[str, NDArray[Any]]
 
-BLOCK = 1 << 22
-"""Bytes of text that are read at a time."""
+BLOCK = 1 << 20
+"""Bytes of text that are read at a time; pyarrow reads some dozens of them ahead."""
 
 _ZIP_MAGIC = b"PK\x03\x04"
 _DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, UnicodeDecodeError)

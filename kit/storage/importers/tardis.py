@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kit.errors import InvalidInput
 from kit.storage.events import EventFlag, EventKind, MarketEvents
-from kit.storage.importers.columns import filled, joined, merged, must_ascend, must_be_numbers
+from kit.storage.importers.columns import GrowingColumns, filled, merged, must_ascend, must_be_numbers
 from kit.storage.importers.errors import BadFile
 from kit.storage.importers.lines import Paths, existing
 from kit.storage.importers.stamps import nanoseconds
@@ -86,7 +86,7 @@ class _File:
     def columns(self) -> Columns:
         """Return the rows of events."""
         name = self._path.name
-        parts: list[Columns] = []
+        grown = GrowingColumns()
         for whole in read_tables(self._path, _TRADES if self._trades else _BOOK):
             table = self._select(whole)
             count = len(table["symbol"])
@@ -97,12 +97,12 @@ class _File:
             must_ascend(np.concatenate([self._last, local_ts]), name, first_row=self._rows + 1 - len(self._last))
             must_be_numbers(table, ("price", "amount"), name, self._rows)
             if not self._trades and len(self._last) and self._last[0] == local_ts[0]:
-                parts[-1]["flags"][-1] = 0  # the message goes on
-            parts.append((self._trade_rows if self._trades else self._book_rows)(table, local_ts))
+                grown.continue_message()
+            grown.append((self._trade_rows if self._trades else self._book_rows)(table, local_ts))
             self._rows, self._last = self._rows + count, local_ts[-1:]
         if self._symbol is not None and self._symbols and self._symbol not in self._symbols:
             raise InvalidInput(f"{name} holds no symbol {self._symbol!r} but {', '.join(sorted(self._symbols)[:5])}")
-        rows = joined(parts)
+        rows = grown.columns()
         if not self._numbered:
             rows["update_id"][:] = 0
         return rows

@@ -17,6 +17,7 @@ from kit.errors import KitError, NotReady
 from kit.guard.guard import Guard
 from kit.guard.messages import GuardReport
 from kit.trading.switch import LiveSwitch
+from kit.trading.watching import ReadOnly
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,11 @@ class RedCore(Protocol):
         ...
 
     @property
+    def read_only(self) -> ReadOnly | None:
+        """Return who else runs the core, ``None`` where this process does."""
+        ...
+
+    @property
     def connectors(self) -> Mapping[str, Connector]:
         """Return the connectors by name."""
         ...
@@ -106,6 +112,9 @@ class RedButton:
         with self._lock:
             self._count += 1
             press = self.last = RedPress(self._count, reason, self._time_source.time(), ())
+        if self._core.read_only is not None:
+            self._note(press.number, RedWay("core", "failed", f"press it where the core runs: {self._core.read_only}"))
+            return self.last if self.last.number == press.number else press
         self._halt(reason)
         if not self._core.connectors:
             self._note(press.number, RedWay("core", "done", "no connectors: nothing to cancel"))

@@ -321,6 +321,8 @@ class LiveSwitch(SwitchBoard):
         return [connector for connector in self._core.connectors.values() if connector.mode != "data"]
 
     def _require_running(self) -> None:
+        if self._core.read_only is not None:
+            raise NotReady(str(self._core.read_only))
         if not self._core.running:
             raise NotReady(f"core {self._core.name} does not run; first: await core.start()")
 

@@ -14,6 +14,7 @@ from kit.core.tasks import TaskSupervisor
 from kit.errors import InvalidInput
 from kit.guard.guarding import Guarding
 from kit.strategy.strategy_base import StrategyBase
+from kit.trading.watching import ReadOnly
 
 
 def traded_pairs(core: SwitchedCore, connector: Connector) -> tuple[str, ...]:
@@ -36,6 +37,11 @@ class SwitchedCore(Protocol):
     supervisor: TaskSupervisor
     connector_manager: ConnectorManager
     guarding: Guarding
+
+    @property
+    def read_only(self) -> ReadOnly | None:
+        """Return who else runs the core, ``None`` where this process does."""
+        ...
 
     @property
     def connectors(self) -> Mapping[str, Connector]:

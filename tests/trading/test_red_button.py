@@ -60,6 +60,7 @@ class Stage:
         self.connectors = {"binance": object()}
         self.halted = []
         self.told = []
+        self.read_only = None
         self.button = RedButton(self, self.halted.append, self.time)
         self.button.add_listener(self.told.append)
 
@@ -187,3 +188,12 @@ async def test_a_listener_that_fails_keeps_nobody_from_hearing(stage, caplog):
     assert "a listener of the red button failed" in caplog.text
     stage.switch.go.set()
     await stage.settle()
+
+
+async def test_a_view_of_another_process_core_says_where_to_press():
+    core = Stage()
+    core.read_only = "core 'main' runs elsewhere"
+    press = core.button("now")
+    assert press.stage == "failed"
+    assert "press it where the core runs: core 'main' runs elsewhere" in press.text
+    assert core.halted == []

@@ -64,13 +64,13 @@ def sweep(
     ``held_out``: the share of the time, at its end, that is kept for validation: every trial runs on both times, each
     with a fresh account; the search and ``best`` go by the first alone. ``None`` for none, or (start, end).
 
-    Runs on an embedded Dask cluster of ``workers`` processes, which ends with the sweep; or on the cluster at
+    Runs on an embedded Dask cluster that drives ``workers`` processes and ends with the sweep; or on the cluster at
     ``address`` (text, or a Dask client), where ``workers`` only says how many trials an Optuna search has under way.
     Data go by path: on several machines ``KIT_CACHE`` must be a folder that all see. Strategies may be defined in
     a notebook's cell. A grid gives the same table on any number of workers, an Optuna search on up to 8.
 
     A trial that fails is a row with its error; a worker that dies is replaced and its trials run again. Ctrl-C ends the
-    sweep and returns what is done (``interrupted`` is True; with nothing done it is raised).
+    sweep, whatever it is at, and returns what is done (``interrupted`` is True; with nothing done it is raised).
 
     Raises ``InvalidInput`` and ``InsufficientBalance`` before anything runs, ``NetworkUnavailable`` where no cluster
     answers, ``SweepFailed`` when every trial failed, with the first error as its cause.

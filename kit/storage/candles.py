@@ -90,6 +90,9 @@ def events_from_candles(
     where the price rose, by a seller where it fell) and a book of one level a side, ``half_spread`` (quote; ``None``:
     the smallest step of the candles' prices) away from it, each holding that quarter. All rows are flagged SYNTHETIC.
 
+    A resting order whose price is passed is filled whole by a backtest, however large it is beside the candle's
+    volume: a candle does not tell how much traded where. Keep amounts to a few per cent of a quarter of the volume.
+
     Raises ``InvalidInput`` for candles that are no candles: missing columns, a high below the low, times that go back.
     """
     import pandas as pd

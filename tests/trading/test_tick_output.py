@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 import warnings
+from contextlib import nullcontext
 
 import pytest
 
@@ -134,13 +135,12 @@ def test_a_log_record_within_comes_once(book, monkeypatch, capsys):
 
 
 def test_it_costs_next_to_nothing(book):
-    output = TickOutput(book)
-
-    def taken(number=20_000):
+    def taken(context, number=2_000):
         begin = time.perf_counter()
         for _ in range(number):
-            with output:
+            with context:
                 pass
-        return (time.perf_counter() - begin) / number
+        return time.perf_counter() - begin
 
-    assert min(taken() for _ in range(3)) < 10e-6
+    ours = min(taken(TickOutput(book)) for _ in range(20))
+    assert ours < 40 * min(taken(nullcontext()) for _ in range(20))

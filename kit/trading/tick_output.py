@@ -24,7 +24,7 @@ class TickOutput:
     """A context within which ``print`` and warnings of this thread go to ``book``, line by line, as what is logged.
 
     Standard output comes as INFO, errors and warnings as WARNING. In a script they are written to where they went
-    before, too. For use on one thread; it may be entered within itself. Entering and leaving cost about a microsecond.
+    before, too. For use on one thread; it may be entered within itself. Entering and leaving cost a few microseconds.
     """
 
     def __init__(self, book: LogBook) -> None:

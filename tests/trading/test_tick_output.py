@@ -143,4 +143,4 @@ def test_it_costs_next_to_nothing(book):
         return time.perf_counter() - begin
 
     ours = min(taken(TickOutput(book)) for _ in range(20))
-    assert ours < 40 * min(taken(nullcontext()) for _ in range(20))
+    assert ours < 100 * min(taken(nullcontext()) for _ in range(20))

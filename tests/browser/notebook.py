@@ -123,6 +123,10 @@ class Notebook:
         """Run every cell and wait for the end."""
         run_all(self.page, timeout * 1000)
 
+    def errors(self) -> list[str]:
+        """Return the errors that the cells show."""
+        return self.page.locator(".jp-Notebook .jp-OutputArea-output[data-mime-type*=error]").all_inner_texts()
+
     def begin_cell(self, number: int) -> None:
         """Start one cell and do not wait for its end."""
         self.page.evaluate(_RUN_CELL, number)

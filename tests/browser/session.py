@@ -76,11 +76,14 @@ def opened(
     """Give a session whose four orders rest; when its kernel has ended, none of them may be left."""
     context = chromium.new_context(viewport={"width": 1400, "height": 1200})
     cells = [ENDPOINT, START.format(name=name, account=account, options=options), SHOW]
-    notebook = Notebook.write(context.new_page(), lab, f"{name}.ipynb", cells)
-    notebook.run_all()
-    session = Session(notebook, exchange, name)
-    expect(session.orders.locator("tbody tr")).to_have_count(4, timeout=20_000)
-    yield session
-    context.close()
-    lab.end_kernels()
+    try:
+        notebook = Notebook.write(context.new_page(), lab, f"{name}.ipynb", cells)
+        notebook.run_all()
+        assert notebook.errors() == []
+        session = Session(notebook, exchange, name)
+        expect(session.orders.locator("tbody tr")).to_have_count(4, timeout=30_000)
+        yield session
+    finally:
+        context.close()
+        lab.end_kernels()
     until(lambda: not session.open_orders(), "the end of the kernel cancels what is left")

@@ -31,6 +31,9 @@ Mode = Literal["data", "paper", "live"]
 LAST_QUESTION: Final = 1.0
 """Seconds that the exchange has in any case to say which orders are still open, when all other patience is used up."""
 
+FILLS_PATIENCE: Final = 2.0
+"""Seconds that the exchange has to tell the last fills of orders that have ended."""
+
 
 class AccountSide:
     """One account of a connector, on paper or live; in mode "data" none.
@@ -251,10 +254,21 @@ class AccountSide:
             shown = await self._ask_once_more(trading_pairs, deadline)
             left = {order.client_order_id for order in desk.unresolved()}
             left |= {update.client_order_id or "" for update in shown or ()}
+            if not left:
+                await self._catch_up_with_fills()
             if not left or shown is None or self._time_source.monotonic() >= deadline:
                 return sorted(left)
             desk.cancel_strangers(shown)
             await self._time_source.sleep(0.2)
+
+    async def _catch_up_with_fills(self) -> None:
+        """Ask for fills that the exchange counted when an order ended and has not told: nobody hears of them later."""
+        if self.user_stream is None or self.refused or not self.order_tracker.orders_missing_fills:
+            return
+        try:
+            await wait_for(self.user_stream.poll(), FILLS_PATIENCE, self._time_source)
+        except TimeoutError:
+            logger.warning("%s: no answer in time about the last fills", self.name)
 
     async def _ask_once_more(self, trading_pairs: Sequence[str], deadline: float) -> list[OrderUpdate] | None:
         patience = max(deadline - self._time_source.monotonic(), LAST_QUESTION)

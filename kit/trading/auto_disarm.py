@@ -25,7 +25,8 @@ class AutoDisarm:
     """Watches a core while it is armed or live, and takes it back.
 
     ``state()`` is the core's. ``hold(cause)`` keeps its strategy still from that moment on; ``back(cause)`` goes back
-    from live, or raises what it was not confirmed by; ``lay_down(cause)`` leaves ``ARMED``.
+    from live, or raises what it was not confirmed by; ``lay_down(cause)`` leaves ``ARMED``. ``told`` is why it is
+    about to do that, where somebody said so.
     """
 
     def __init__(
@@ -46,6 +47,13 @@ class AutoDisarm:
         self._state, self._hold, self._back, self._lay_down = state, hold, back, lay_down
         self._watching: asyncio.Task[None] | None = None
         self._going: asyncio.Task[None] | None = None
+        self._laying: asyncio.Task[None] | None = None
+        self.told = ""
+
+    @property
+    def going(self) -> bool:
+        """Tell whether it is on its way back from live."""
+        return self._going is not None and not self._going.done()
 
     def follow(self) -> None:
         """Watch from now on, or no more, as the state says."""
@@ -63,20 +71,31 @@ class AutoDisarm:
 
     def forget(self) -> None:
         """Let tasks be whose loop is gone."""
-        self._watching = self._going = None
+        self._watching = self._going = self._laying = None
+        self.told = ""
 
-    def act(self, cause: str) -> None:
-        """Go back for ``cause``, behind; does nothing unless the core is live or armed, and not on its way already."""
+    def act(self, cause: str, *, told: bool = False) -> None:
+        """Go back for ``cause``, behind; does nothing unless the core is live or armed, and not on its way already.
+
+        A cause that was ``told`` is not found again by looking: until it is done with it stands in ``told``, as the
+        core may be about to go live.
+        """
         state = self._state()
-        if self._going is not None and not self._going.done():
-            return
         if state is TradingState.ARMED:
-            logger.warning("core %s is no longer armed: %s", self._core.name, cause)
-            self._going = self._core.supervisor.spawn(self._lay_down(cause), name="disarm")
-        elif state is TradingState.LIVE:
+            self.told = cause if told else self.told
+            if self._laying is None or self._laying.done():
+                logger.warning("core %s is no longer armed: %s", self._core.name, cause)
+                self._laying = self._core.supervisor.spawn(self._end_armed(cause), name="disarm")
+        elif state is TradingState.LIVE and not self.going:
             self._hold(cause)
             logger.error("core %s goes back by itself: %s", self._core.name, cause)
             self._going = self._core.supervisor.spawn(self._go_back(cause), name="disarm")
+
+    async def _end_armed(self, cause: str) -> None:
+        try:
+            await self._lay_down(cause)
+        finally:
+            self.told = ""
 
     async def _go_back(self, cause: str) -> None:
         strategy = self._core.strategy

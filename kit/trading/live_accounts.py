@@ -83,17 +83,25 @@ class LiveAccounts:
         await side.start()
         connector.hold_side(side)
 
-    async def take_back(self, connector: Connector) -> None:
-        """Let a connector trade on paper again; its live side has been swept and shut."""
+    def take_back(self, connector: Connector) -> AccountSide | None:
+        """Let a connector trade on paper again; return its live side, which has been swept, for ``put_down``."""
         paper, live = connector.side_of("paper"), connector.side
         if paper is None or live is paper:
-            return
+            return None
+        desk_of(live).shut("this account is not live")
         connector.trade_with(paper)
         desk_of(paper).reopen()
         self._core.account_changed(connector)
+        return live
+
+    async def put_down(self, connector: Connector, side: AccountSide | None) -> None:
+        """End what the live ``side`` that was taken back had going, or, without one, what ``prepare`` began."""
         try:
-            await live.stop()
-            await self._core.guarding.release(connector.name, [])
+            if side is None:
+                await self.put_away(connector)
+            else:
+                await side.stop()
+                await self._core.guarding.release(connector.name, [])
         except Exception:  # the accounts are exchanged: what was not tidied up must not pass for a failure of that
             logger.exception("%s: the live account could not be put away", connector.name)
 
@@ -107,9 +115,8 @@ class LiveAccounts:
         if side.desk is None:
             return ""
         before = len(side.desk.unresolved())
-        left = await connector.sweep(timeout)
         try:
-            if left:
+            if left := await connector.sweep(timeout):
                 raise NotReady(f"{connector.name}: the exchange has not confirmed the end of {', '.join(left)}")
             return f"{connector.name}: {_orders(before)} cancelled, {await self._open_there(connector, side)}"
         except BaseException:

@@ -80,7 +80,14 @@ class LiveSwitch(SwitchBoard):
         """
         if self._state is TradingState.LIVE and not self._held and (cause := self._auto.watch.stood_still()):
             self.disarm(cause)
-        return self._held
+        return self._held or self._unchecked()
+
+    def _unchecked(self) -> str:
+        """Return what a strategy is held by while a live account can trade that no check has let in."""
+        if self._state is TradingState.LIVE:
+            return ""
+        names = ", ".join(connector.name for connector in self._trading() if _is_live(connector))
+        return f"{names} could trade live, but was not checked; await core.go_live() does that" if names else ""
 
     def __repr__(self) -> str:
         more = f": {self.reason}" if self.reason else ""
@@ -99,9 +106,14 @@ class LiveSwitch(SwitchBoard):
         self._held = ""
         self._follow_connectors()
 
-    async def joined(self, connector: Connector) -> None:
-        """Take in a connector that came while the core runs; raises ``NotReady`` where a live one fails a check."""
+    async def joined(self, connector: Connector, *, fresh: bool = True) -> None:
+        """Take in a connector that came while the core runs; raises ``NotReady`` where a live one fails a check.
+
+        One that is not ``fresh`` was here before: it is taken in only where its key was refused and is not any more.
+        """
         if not self._core.running:
+            return
+        if not fresh and (self._held or not _is_live(connector) or self._state is TradingState.LIVE):
             return
         if _is_live(connector):
             self._raise_for_failed(await self._unless_broken_off(self._check([(connector, connector.side)])))
@@ -141,7 +153,7 @@ class LiveSwitch(SwitchBoard):
         """See ``TradingCore.go_live``."""
         async with self._core.changing:
             if self._state is TradingState.LIVE:
-                return self.checks
+                return await self._stay_live()
             if self._state is not TradingState.ARMED:
                 self._raise_for_failed(await self._arm())
             await self._put_live()
@@ -149,11 +161,26 @@ class LiveSwitch(SwitchBoard):
 
     async def confirm_live(self, text: str) -> tuple[Check, ...]:
         """See ``TradingCore.confirm_live``."""
-        if self._state is not TradingState.ARMED:
-            raise NotReady(f"the core is {self._state.value}, not armed; arm it first: await core.arm()")
+        self._require_armed()
         if text.strip().casefold() not in {known.casefold() for known in self.confirmations}:
             raise InvalidInput(f"type one of {', '.join(self.confirmations)} to go live, not {text!r}")
-        return await self.go_live()
+        async with self._core.changing:
+            self._require_armed()  # somebody may have gone off meanwhile
+            await self._put_live()
+            return self.checks
+
+    async def _stay_live(self) -> tuple[Check, ...]:
+        """Go on where going back was asked for and not confirmed, after the checks."""
+        self._require_running()
+        if not self._held:
+            return self.checks
+        if self._auto.going:
+            raise NotReady(f"core {self._core.name} is going back by itself: {self._held}; wait for that")
+        sides = [(connector, connector.side) for connector in self._trading() if _is_live(connector)]
+        self._raise_for_failed(await self._unless_broken_off(self._check(sides)))
+        self._held = ""
+        self._enter(TradingState.LIVE)
+        return self.checks
 
     async def _arm(self) -> tuple[Check, ...]:
         self._require_running()
@@ -166,6 +193,12 @@ class LiveSwitch(SwitchBoard):
             self._say("preparing " + ", ".join(connector.name for connector in connectors))
             try:
                 self.checks = await self._unless_broken_off(self._prepare(connectors))
+            except NotReady:  # broken off by who puts it away next
+                raise
+            except BaseException:
+                if self._state is not TradingState.ARMED:
+                    await self._put_away()
+                raise
             finally:
                 self._say("")
         if failed(self.checks):
@@ -204,6 +237,8 @@ class LiveSwitch(SwitchBoard):
                 if side is not connector.side:
                     self._say(f"cancelling {len(connector.in_flight_orders)} paper orders on {connector.name}")
                     await self._accounts.withdraw(connector, PATIENCE)
+            if self._auto.told:
+                raise NotReady(f"not live: {self._auto.told}")
             for connector in connectors:
                 side = connector.side_of("live")
                 assert side is not None
@@ -240,7 +275,7 @@ class LiveSwitch(SwitchBoard):
 
         Does nothing unless the core is live, or armed. For the core's loop.
         """
-        self._auto.act(cause)
+        self._auto.act(cause, told=True)
 
     def _hold(self, cause: str) -> None:
         self._held = cause
@@ -259,22 +294,33 @@ class LiveSwitch(SwitchBoard):
 
     async def _go_back(self, target: TradingState, reason: str) -> str:
         """Cancel everything, ask the exchange, then change; raises ``NotReady`` with nothing changed."""
-        live, before = self._state is TradingState.LIVE, self._held
+        before = self._held
+        # While off, a live account may hold orders that were placed by hand.
+        live = self._state is TradingState.LIVE or any(connector.mode == "live" for connector in self._trading())
         if live or target is TradingState.OFF:
             self._held = reason or _OFF
-        if live or target is TradingState.OFF:
             try:
                 self.last_word = await self._withdraw()
             except NotReady as error:
-                self._held = before if not live else self._held
+                self._held = before
                 raise self._unconfirmed(error, reason) from None
-        await self._put_away()
-        for connector in self._trading():
-            await self._accounts.take_back(connector)
-            connector.reopen()
+            except BaseException as error:
+                self._held = before
+                self._reopen()
+                self._unconfirmed(NotReady(f"it was broken off ({type(error).__name__})"), reason)
+                raise
+        # Without a pause, so that nothing can leave some of the accounts exchanged.
+        put_down = {connector: self._accounts.take_back(connector) for connector in self._trading()}
+        self._reopen()
         self._held = "" if target is TradingState.PAPER else reason or _OFF
         self._enter(target, reason)
+        for connector, side in put_down.items():
+            await self._accounts.put_down(connector, side)
         return self.last_word
+
+    def _reopen(self) -> None:
+        for connector in self._trading():
+            connector.reopen()
 
     async def _withdraw(self) -> str:
         connectors = [connector for connector in self._trading() if connector.desk is not None]
@@ -289,8 +335,7 @@ class LiveSwitch(SwitchBoard):
             if isinstance(word, BaseException):
                 if not isinstance(word, KitError):
                     raise word
-                for connector in connectors:
-                    connector.reopen()
+                self._reopen()
                 raise NotReady("; ".join(map(str, words)))
         return "; ".join(map(str, words))
 
@@ -301,7 +346,8 @@ class LiveSwitch(SwitchBoard):
         if self._state is TradingState.LIVE:
             if strategy is not None and not strategy.paused:
                 strategy.pause(f"going back was not confirmed: {error}; try again with await core.go_off()")
-            self._held = ""  # it is paused, and whoever resumes it means it
+            # Another strategy, which a cell puts in its place, must not go on either.
+            self._held = "going back was not confirmed; again: await core.go_off(), or go on: await core.go_live()"
             self._enter(self._state, f"still live: {told}")
         return NotReady(
             f"the core stays {state}: {error}. The cancels go on being asked for, and the strategy is paused; call "
@@ -325,6 +371,10 @@ class LiveSwitch(SwitchBoard):
             raise NotReady(str(self._core.read_only))
         if not self._core.running:
             raise NotReady(f"core {self._core.name} does not run; first: await core.start()")
+
+    def _require_armed(self) -> None:
+        if self._state is not TradingState.ARMED:
+            raise NotReady(f"the core is {self._state.value}, not armed; arm it first: await core.arm()")
 
     async def _check(self, sides: Sequence[tuple[Connector, AccountSide]]) -> tuple[Check, ...]:
         self.checks = await Preflight(self._core, sides, self._time_source).run()
@@ -351,7 +401,10 @@ class LiveSwitch(SwitchBoard):
     def _follow_connectors(self) -> None:
         """Take the state that follows from the connectors' accounts."""
         modes = {connector.mode for connector in self._trading() if not connector.trading_refused}
-        if "live" in modes:
+        if "live" in modes and self._state is TradingState.LIVE:
+            self._auto.follow()  # other accounts than before
+            self._tell()
+        elif "live" in modes:
             self._enter(TradingState.LIVE)
         elif self._state is not TradingState.ARMED or not modes:
             self._enter(TradingState.PAPER if modes else TradingState.OFF)

@@ -52,6 +52,9 @@ class Manager:
         self.opened += 1
         return self.live
 
+    async def paper_port(self, name: str) -> FakeVenue:
+        return FakeVenue()
+
     def exchange_of(self, name: str) -> str:
         return "binance"
 
@@ -59,7 +62,7 @@ class Manager:
 class Bench:
     """What a switch needs of a core, all of it real but the venues and the time; made inside a running loop."""
 
-    def __init__(self, *, guard: Any = None) -> None:
+    def __init__(self, *, guard: Any = None, mode: str = "paper") -> None:
         self.time = ManualTime(1_000_000.0)
         self.paper, self.live = FakeVenue(), FakeVenue()
         self.live.balances = {"BTC": Balance(Decimal(1), Decimal(1)), "USDT": Balance(LIVE_USDT, LIVE_USDT)}
@@ -77,7 +80,7 @@ class Bench:
             ids=ClientOrderIds("bench", time_source=self.time),
             account=self.paper,
             orders=self.paper,
-            mode="paper",
+            mode=mode,
             time_source=self.time,
         )
         self.affinity = self.market.affinity

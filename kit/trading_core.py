@@ -238,11 +238,18 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
 
     async def _settle(self) -> None:
         if self._predecessor is not None:
-            try:
-                await self._predecessor.gone()
-            finally:
-                self._predecessor = None
+            await self._outlive(self._predecessor)
         self._settle_now()
+
+    async def _outlive(self, predecessor: Predecessor) -> None:
+        try:
+            await predecessor.gone()
+        except asyncio.CancelledError:  # it goes on stopping, and the next call waits for it
+            raise
+        except BaseException:
+            self._predecessor = None
+            raise
+        self._predecessor = None
 
     def _settle_now(self) -> None:
         with self._core_loop.changing:
@@ -313,26 +320,40 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
         asked = configure(exchange_id, options["mode"], options["endpoint"], options["credentials"], options["paper"])
         async with self._lock:
             options, config = await self._admit(exchange_id, options, asked)
-            before = tuple(self.connectors.values())
+            name, before = options["name"] or exchange_id, tuple(self.connectors.values())
             try:
                 with self.guarding.connecting(config):
                     connector = await self._connect(exchange_id, trading_pairs, **options)
-                    await self._cover(connector, config)
+                    await self._cover(connector, config, fresh=connector not in before)
+            except BaseException:
+                await self._after_failing(name)
+                raise
             finally:
                 self._instance.settle()
             self._open_log(connector)
-            if connector not in before:
-                await self._let_in(connector)
+            await self._let_in(connector, fresh=connector not in before)
             return connector
 
-    async def _let_in(self, connector: Connector) -> None:
+    async def _after_failing(self, name: str) -> None:
+        """Follow a connector that did not come; the one whose place it was to take may have gone for it."""
+        if name not in self.connectors:
+            await self.guarding.release(name, [])
+            self.switch.left()
+
+    async def _let_in(self, connector: Connector, *, fresh: bool) -> None:
         try:
-            await self.switch.joined(connector)
-        except NotReady:
-            left = await self.connector_manager.remove_connector(connector.name)
-            self._sync_clock()
-            await self.guarding.release(connector.name, left)
+            await self.switch.joined(connector, fresh=fresh)
+        except BaseException:  # also an interrupt: what no check let in must not stay
+            if fresh:
+                await self._turn_out(connector)
+                self.switch.left()
+                self._instance.settle()
             raise
+
+    async def _turn_out(self, connector: Connector) -> None:
+        left = await self.connector_manager.remove_connector(connector.name)
+        self._sync_clock()
+        await self.guarding.release(connector.name, left)
 
     def account_changed(self, connector: Connector) -> None:
         """Follow a connector that trades with another account from now on: paper gone live, or back."""
@@ -371,12 +392,12 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
             self._sync_clock()
         return connector
 
-    async def _cover(self, connector: Connector, config: ConnectorConfig) -> None:
+    async def _cover(self, connector: Connector, config: ConnectorConfig, *, fresh: bool) -> None:
         try:
             await self.guarding.cover(connector, config, self.supervisor, self.affinity)
-        except NotReady:
-            await self.connector_manager.remove_connector(connector.name)
-            self._sync_clock()
+        except BaseException as error:
+            if fresh or isinstance(error, NotReady):
+                await self._turn_out(connector)
             raise
 
     def _open_log(self, connector: Connector) -> None:
@@ -424,6 +445,12 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
             self._marks |= current_marks(self.connectors)
             try:
                 left = await self.connector_manager.remove_connector(name, timeout)
+            except BaseException:
+                if name not in self.connectors:
+                    logger.error("the removal of %s was broken off: orders of it may be open", name)
+                    self.guarding.owe(name)
+                    self.switch.left()
+                raise
             finally:
                 self._sync_clock()
             await self.guarding.release(name, left)
@@ -512,8 +539,16 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
             self._clock_task = None
             self._marks |= current_marks(self.connectors)
             names = list(self.connectors)
-            lefts = await asyncio.gather(*(self.connector_manager.remove_connector(name, timeout) for name in names))
-            self._sync_clock()
+            removals = (self.connector_manager.remove_connector(name, timeout) for name in names)
+            try:
+                lefts = await asyncio.gather(*removals)
+            except BaseException:  # such as an interrupt: connectors end in any case, what they leave is the guard's
+                logger.error("core %s: stop was broken off: orders may be open on %s", self.name, ", ".join(names))
+                await self.guarding.end(clean=False)
+                self.switch.stopped()
+                raise
+            finally:
+                self._sync_clock()
             await self.guarding.end(clean=not any(lefts))
             await self._recordings.close()
             tasks_left = await self.supervisor.close()

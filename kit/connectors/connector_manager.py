@@ -141,9 +141,7 @@ class ConnectorManager:
             await existing.retry_trading()
             await existing.wait_ready(timeout)
             return existing
-        connector = await self._build(name, config, pairs, endpoint)
-        if existing is not None:
-            await self._make_way(name, existing)
+        connector = await self._in_place_of(existing, name, config, pairs, endpoint)
         self._connectors[name], self._configs[name] = connector, config
         self._endpoints[name] = endpoint
         connector.open()
@@ -161,10 +159,35 @@ class ConnectorManager:
         self._connectors[connector.name] = connector
         self._configs[connector.name] = ConnectorConfig(connector.name, connector.mode, None, None)
 
+    async def _in_place_of(
+        self,
+        existing: Connector | None,
+        name: str,
+        config: ConnectorConfig,
+        pairs: Sequence[str],
+        endpoint: Endpoint | None,
+    ) -> Connector:
+        """Make a connector, and end the one that has its name; that one stays as it was where this does not succeed."""
+        paper = self._papers.get(name)
+        try:
+            connector = await self._build(name, config, pairs, endpoint)
+            if existing is not None:
+                await self._make_way(name, existing)
+        except BaseException:
+            if existing is not None and paper is not None and self._connectors.get(name) is existing:
+                self._papers[name] = paper
+            raise
+        return connector
+
     async def _make_way(self, name: str, existing: Connector) -> None:
         logger.warning("%s is replaced: asked for another configuration than the running one", name)
         self.before_removal(existing)
-        if left := await existing.sweep():
+        try:
+            left = await existing.sweep()
+        except BaseException:
+            existing.reopen()
+            raise
+        if left:
             existing.reopen()
             raise NotReady(
                 f"{name} is not replaced: the exchange has not confirmed the cancels of {', '.join(left)}; try again"

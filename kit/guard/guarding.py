@@ -39,6 +39,7 @@ class Guarding:
         self._time_source = time_source
         self._supervisor: TaskSupervisor | None = None
         self._affinity = LoopAffinity(None)
+        self._owed: set[str] = set()
         if guard is not None:
             guard.on_report = self._on_report
             guard.on_command = lambda reason: halt(f"orders are cancelled by the guard: {reason}")
@@ -74,6 +75,11 @@ class Guarding:
             self._supervisor = supervisor
             supervisor.spawn(self._keep_beating(self.guard), name="heartbeat")
         await self.guard.cover(account)
+        self._owed.discard(connector.name)  # it tracks its orders again
+
+    def owe(self, name: str) -> None:
+        """Note that orders of a connector that is gone may be open: the guard keeps it, and cancels them at the end."""
+        self._owed.add(name)
 
     async def _keep_beating(self, guard: Guard) -> None:
         while True:
@@ -86,7 +92,9 @@ class Guarding:
 
     async def release(self, name: str, left: list[str]) -> None:
         """End the guarding of a connector that was removed, unless orders of it may be ``left``."""
-        if self.guard is None or left:
+        if left:
+            self.owe(name)
+        if self.guard is None or name in self._owed:
             return
         self.guard.forget(name)
         if not self.guard.accounts:
@@ -95,6 +103,8 @@ class Guarding:
     async def end(self, *, clean: bool) -> None:
         """End the guard; one whose core leaves orders behind goes on until they are cancelled."""
         self._supervisor = None
+        clean = clean and not self._owed
+        self._owed.clear()
         if self.guard is None:
             return
         if clean:
@@ -108,6 +118,7 @@ class Guarding:
     def abandon(self) -> None:
         """Leave what is open to the guard, as the core's loop is gone."""
         self._supervisor = None
+        self._owed.clear()
         if self.guard is not None:
             self.guard.let_go("the core's event loop ended without stop()")
 

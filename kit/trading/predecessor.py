@@ -61,7 +61,13 @@ class Predecessor:
         if self._stopping is None:
             return
         # The stop goes on when whoever waits for it is cancelled.
-        report = await asyncio.shield(asyncio.wrap_future(self._stopping))
+        stopping = self._stopping
+        try:
+            report = await asyncio.shield(asyncio.wrap_future(stopping))
+        except asyncio.CancelledError:
+            if not stopping.cancelled():
+                raise
+            raise NotReady(f"the stop of core {self._core.name} was broken off, orders may be open") from None
         self._stopping = None
         if not report.clean:
             raise NotReady(

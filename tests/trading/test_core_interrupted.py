@@ -1,0 +1,188 @@
+"""A core whose cells are interrupted while it adds, replaces, removes and stops: no order is left unnoticed."""
+
+import asyncio
+import contextlib
+from decimal import Decimal
+
+import pytest
+
+import kit
+from kit.connectors import connector_manager
+from kit.errors import NotReady
+from kit.trading.switch import TradingState
+from kit.trading_core import TradingCore
+from tests.support.fake_venue import PAIR, FakeVenue
+
+CREDENTIALS = kit.Credentials("key", "secret")
+
+
+class Quoter(kit.Strategy):
+    def on_tick(self, timestamp):
+        if not self.active_orders:
+            self.buy("1", "99")
+
+
+@pytest.fixture
+def venue(monkeypatch) -> FakeVenue:
+    venue = FakeVenue()
+    monkeypatch.setattr(connector_manager, "CcxtExchange", lambda *_, **__: venue)
+    return venue
+
+
+@pytest.fixture
+async def core(venue):
+    core = TradingCore("interrupted", tick_size=0.05, tables=False, guard=False)
+    yield core
+    venue.auto = True
+    await core.stop()
+
+
+async def connect(core, mode="live", **options):
+    return await core.add_connector("binance", [PAIR], mode=mode, credentials=CREDENTIALS, **options)
+
+
+async def until(condition, timeout=5.0):
+    async with asyncio.timeout(timeout):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def interrupted(work, seconds=0.3):
+    task = asyncio.ensure_future(work)
+    await asyncio.sleep(seconds)
+    assert not task.done()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert task.cancelled()
+
+
+class FakeGuard:
+    """Notes what a core has its guard do."""
+
+    stall_limit = 10.0
+
+    def __init__(self) -> None:
+        self.accounts = ("binance",)
+        self.did = []
+
+    def forget(self, name):
+        self.did.append(f"forget {name}")
+        self.accounts = ()
+
+    async def stop(self):
+        self.did.append("stop")
+
+    def let_go(self, reason):
+        self.did.append(f"cancel on {', '.join(self.accounts)}")
+
+
+async def test_a_stop_that_is_interrupted_leaves_what_is_open_to_the_guard(core, venue, caplog):
+    market = await connect(core)
+    core.strategy = Quoter(market, PAIR)
+    await core.start()
+    await until(lambda: venue.open)
+    guard = core.guarding.guard = FakeGuard()
+    venue.auto = False
+    await interrupted(core.stop())
+    assert guard.did == ["cancel on binance"]
+    assert core.trading_state is TradingState.OFF
+    assert "may be open" in caplog.text
+
+
+async def test_a_removal_that_is_interrupted_is_remembered_by_stop(core, venue):
+    market = await connect(core)
+    core.strategy = Quoter(market, PAIR)
+    await core.start()
+    await until(lambda: venue.open)
+    guard = core.guarding.guard = FakeGuard()
+    venue.auto = False
+    await interrupted(core.remove_connector("binance"))
+    assert core.trading_state is TradingState.OFF
+    await core.stop()
+    assert guard.did == ["cancel on binance"]
+
+
+async def test_a_removal_that_leaves_orders_is_remembered_by_stop(core, venue):
+    market = await connect(core)
+    market.buy(PAIR, Decimal(1), kit.OrderType.LIMIT, Decimal(99))
+    guard = core.guarding.guard = FakeGuard()
+    venue.auto = False
+    assert await core.remove_connector("binance", timeout=0.1)
+    await core.stop()
+    assert guard.did == ["cancel on binance"]
+
+
+async def test_a_live_connector_whose_checks_are_interrupted_does_not_stay(core, venue, monkeypatch):
+    await core.add_connector("binance", [PAIR], name="data")
+    await core.start()
+    venue.fetch_server_time, fast = _slowly(2.0), venue.fetch_server_time
+    venue.refuse = None
+    adding = asyncio.ensure_future(connect(core))
+    await until(lambda: core.switch._breakable is not None, 10)
+    adding.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await adding
+    venue.fetch_server_time = fast
+    assert "binance" not in core.connectors
+    assert core.trading_state is TradingState.OFF
+
+
+def _slowly(seconds):
+    async def answer():
+        await asyncio.sleep(seconds)
+        return 0.0
+
+    return answer
+
+
+async def test_a_replacement_that_is_interrupted_leaves_the_old_one_usable(core, venue):
+    market = await connect(core)
+    market.buy(PAIR, Decimal(1), kit.OrderType.LIMIT, Decimal(99))
+    venue.auto = False
+    await interrupted(connect(core, mode="data"))
+    venue.auto = True
+    assert core.connectors["binance"] is market
+    market.buy(PAIR, Decimal(1), kit.OrderType.LIMIT, Decimal(98))
+
+
+async def test_a_replacement_that_is_refused_keeps_the_old_ones_paper_account(core, venue):
+    market = await connect(core)
+    paper = core.connector_manager._papers["binance"]
+    market.buy(PAIR, Decimal(1), kit.OrderType.LIMIT, Decimal(99))
+    venue.auto = False
+    with pytest.raises(NotReady, match="is not replaced"):
+        await connect(core, mode="data")
+    assert core.connector_manager._papers["binance"] is paper
+
+
+async def test_a_replacement_that_fails_to_connect_is_followed(core, venue):
+    market = await connect(core)
+    core.strategy = Quoter(market, PAIR)
+    await core.start()
+    assert core.trading_state is TradingState.LIVE
+    with pytest.raises(kit.errors.UnknownPair):
+        await core.add_connector("binance", ["NO/PAIR"], mode="data")
+    assert core.connectors == {}
+    assert core.trading_state is TradingState.OFF
+
+
+async def test_waiting_for_a_predecessor_that_is_interrupted_waits_again(core, venue):
+    market = await connect(core)
+    core.strategy = Quoter(market, PAIR)
+    await core.start()
+    await until(lambda: venue.open)
+    venue.auto = False
+    successor = TradingCore("interrupted", tick_size=0.1, tables=False, guard=False)
+    await interrupted(connect(successor))
+    assert TradingCore("interrupted", tick_size=0.1) is successor
+    again = asyncio.ensure_future(connect(successor))
+    await asyncio.sleep(0.2)
+    assert core.connectors  # the old one is still at it: the new one waits
+    assert not successor.connectors
+    venue.auto = True
+    for request in list({one.client_order_id: one for one in venue.cancelled}.values()):
+        venue.confirm_cancel(request)
+    await again
+    assert not core.connectors
+    assert (await successor.stop()).clean

@@ -104,10 +104,13 @@ class AutoDisarm:
         while self._state() is TradingState.LIVE:
             try:
                 await self._back(cause)
+                continue
             except KitError as error:
                 logger.error("core %s is still live, though it should not be: %s", self._core.name, error)
-                self._hold(cause)
-                await self._time_source.sleep(RETRY)
+            except Exception:  # whatever it is, live orders may be open, and nobody else tries again
+                logger.exception("core %s is still live, though it should not be", self._core.name)
+            self._hold(cause)
+            await self._time_source.sleep(RETRY)
 
     async def _keep_watch(self) -> None:
         until = self._time_source.monotonic() + self._rules().armed_for

@@ -187,8 +187,11 @@ class RedButton:
         self._note(press.number, RedWay("core", "acting", "the core cancels and goes off"))
         try:
             word = await self._core.switch.go_off(press.reason)
-        except KitError as error:
-            self._note(press.number, RedWay("core", "failed", str(error)))
+        except Exception as error:
+            self._note(press.number, RedWay("core", "failed", str(error) or type(error).__name__))
+            self._core.switch.disarm(press.reason)  # tries again until the exchange has confirmed it
+            if not isinstance(error, KitError):
+                raise
             return
         took = self._time_source.time() - press.time
         text = f"core off; {word or 'nothing was open'}, after {took:.2f} s"

@@ -48,6 +48,9 @@ class Switch:
             raise self.error
         return "binance: 2 orders cancelled, 0 open on the exchange"
 
+    def disarm(self, cause):
+        self.reasons.append(f"go on: {cause}")
+
 
 class Stage:
     def __init__(self):

@@ -10,6 +10,7 @@ import kit
 from kit.connectors.client_order_ids import ClientOrderIds
 from kit.connectors.connector import Connector
 from kit.errors import NotReady
+from kit.trading.red_button import RedButton
 from kit.trading.switch import TradingState
 from kit.types.orders import OrderState, OrderUpdate
 from tests.support.fake_venue import PAIR, FakeVenue
@@ -246,3 +247,35 @@ async def test_fills_told_after_the_cancel_are_known_when_it_has_gone_back(bench
     assert bench.switch.state is PAPER
     await bench.time.advance(15.0)
     assert [fill.amount for fill in fills] == [Decimal("0.04")]
+
+
+async def test_a_defect_on_the_way_back_does_not_end_the_trying(bench, monkeypatch, caplog):
+    await live(bench)
+
+    async def broken(*_):
+        raise RuntimeError("planned")
+
+    monkeypatch.setattr(bench.market.side, "sweep", broken)
+    bench.switch.disarm("the guard acted")
+    await bench.time.advance(3.0)
+    assert bench.switch.state is LIVE
+    assert bench.strategy.held
+    assert "planned" in caplog.text
+    monkeypatch.undo()
+    await bench.until(lambda: bench.switch.state is PAPER, 20)
+    assert bench.live.open == {}
+
+
+async def test_the_red_button_goes_on_until_the_exchange_has_confirmed_it(bench):
+    await live(bench)
+    bench.guard = None
+    button = RedButton(bench, bench.strategy.pause, bench.time)
+    bench.live.auto = False
+    button("enough")
+    await bench.until(lambda: button.last.stage == "failed", 30)
+    assert bench.switch.state is LIVE
+    confirm_all(bench)
+    await bench.until(lambda: bench.switch.state is not LIVE, 30)
+    assert bench.live.open == {}
+    assert bench.switch.reason == "enough"
+    assert bench.strategy.paused

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from kit.connectors.account_side import AccountSide, Mode
+from kit.connectors.account_side import AccountSide
 from kit.connectors.order_desk import CancellationResult, OrderDesk
 from kit.core.affinity import LoopAffinity
 from kit.core.pubsub import PubSub
@@ -20,6 +20,9 @@ from kit.types.orders import LimitOrder, OrderType, OrderUpdate, TimeInForce
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    # Not at run time: over a property whose annotation it finds to be a Literal, jedi completes no attribute at all.
+    from kit.connectors.account_side import Mode
 
 
 class AccountView:

@@ -59,7 +59,7 @@ def sample():
                 slowest=stats.slowest, errors=stats.errors, rss=pages * 4096 / 1e6, late=late,
                 skipped=ticks.ticks_skipped, comms=len(get_comm_manager().comms), threads=threading.active_count(),
                 tasks=len(asyncio.all_tasks(core.affinity.loop)), panels=len(refresher.panels),
-                frames=sum(panel.frames for panel in refresher.panels), fills=len(core.fills),
+                frames=sum(panel.frames for panel in refresher.panels), fills=len(core.fills), orders=len(core.orders),
                 listed=[str(error) for error in core.errors.items])"""
 
 SHOW = "kit.notebook.cockpit(core)"
@@ -179,7 +179,11 @@ def report(samples: list[Sample], plain: float) -> None:
         ("screen refreshes a second", f"{(last.refreshes - first.refreshes) / seconds:.0f}", ""),
         ("comms, tasks, threads", " ".join(f"{last.kernel[n]}" for n in ("comms", "tasks", "threads")), "constant"),
         ("  at first", " ".join(f"{first.kernel[n]}" for n in ("comms", "tasks", "threads")), ""),
-        ("fills meanwhile", f"{last.kernel['fills'] - first.kernel['fills']}", ""),
+        (
+            "orders, fills kept meanwhile",
+            " ".join(f"{last.kernel[n] - first.kernel[n]}" for n in ("orders", "fills")),
+            "",
+        ),
         ("errors", f"{last.kernel['errors']} {last.kernel['listed']}", "0 []"),
     ]
     print(f"{seconds / 60:.1f} minutes, {len(late)} ticks")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from kit.strategy.order_placing import OrderPlacing
 from kit.strategy.own_orders import OwnOrder
 from kit.strategy.params import Params as BaseParams
 from kit.strategy.strategy_health import StrategyHealth
-from kit.strategy.strategy_hooks import StrategyHooks
+from kit.strategy.strategy_hooks import StrategyHooks, check_hooks
 from kit.types.drawn import Drawn
 
 logger = logging.getLogger(__name__)
@@ -68,11 +67,7 @@ class StrategyBase(Drawn, StrategyHooks, OrderPlacing):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in vars(StrategyHooks):
-            if inspect.iscoroutinefunction(vars(cls).get(name)):
-                raise InvalidInput(
-                    f"{cls.__name__}.{name} is a coroutine function, which nobody would await: write 'def {name}(…)'"
-                )
+        check_hooks(cls)
         parent = next(base for base in cls.__mro__[1:] if "Params" in vars(base))
         if not (isinstance(cls.Params, type) and issubclass(cls.Params, vars(parent)["Params"])):
             written = "kit.Params" if parent is StrategyBase else f"{parent.__name__}.Params"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+
+from kit.errors import InvalidInput
 from kit.strategy.market_api import Market
 from kit.strategy.params import Params
 from kit.types.events import (
@@ -67,3 +70,24 @@ class StrategyHooks:
 
     def did_complete_sell_order(self, event: SellOrderCompletedEvent) -> None:
         """Hear that a sell order is filled whole."""
+
+
+def check_hooks(kind: type) -> None:
+    """Refuse the definition of a strategy class whose hooks could not be called.
+
+    Raises ``InvalidInput`` for a hook that is a coroutine function or takes other arguments than it is given.
+    """
+    for name, model in vars(StrategyHooks).items():
+        hook = vars(kind).get(name)
+        if not inspect.isfunction(model) or not inspect.isfunction(hook):
+            continue
+        given = tuple(inspect.signature(model).parameters)
+        written = f"def {name}({', '.join(given)})"
+        if inspect.iscoroutinefunction(hook):
+            raise InvalidInput(
+                f"{kind.__name__}.{name} is a coroutine function, which nobody would await: write '{written}:'"
+            )
+        try:
+            inspect.signature(hook).bind(*given)
+        except TypeError as error:
+            raise InvalidInput(f"{kind.__name__}.{name} cannot be called ({error}): write '{written}:'") from None

@@ -459,3 +459,40 @@ def test_orders_can_be_cancelled_after_the_strategy_was_taken_off_the_clock(run)
 def test_a_name_is_given_or_the_class(market):
     assert Recorder(market).name == "Recorder"
     assert Recorder(market, name="mine").name == "mine"
+
+
+def test_a_hook_that_cannot_be_called_is_refused_where_it_is_defined():
+    with pytest.raises(
+        InvalidInput, match=r"Forgetful\.on_start cannot be called .*'def on_start\(self, timestamp\):'"
+    ):
+
+        class Forgetful(StrategyBase):
+            def on_start(self):
+                pass
+
+    with pytest.raises(InvalidInput, match=r"Wordy\.on_stop cannot be called .*'def on_stop\(self\):'"):
+
+        class Wordy(StrategyBase):
+            def on_stop(self, timestamp):
+                pass
+
+    with pytest.raises(InvalidInput, match=r"Patient\.on_tick is a coroutine .*'def on_tick\(self, timestamp\):'"):
+
+        class Patient(StrategyBase):
+            async def on_tick(self, timestamp):
+                pass
+
+
+def test_hooks_may_name_their_arguments_as_they_like():
+    class Free(StrategyBase):
+        def on_start(self, now, more=1):
+            pass
+
+        def on_tick(self, *args, **more):
+            pass
+
+        @staticmethod
+        def did_fill_order(event):
+            pass
+
+        on_stop = print

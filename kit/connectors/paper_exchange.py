@@ -88,9 +88,13 @@ class PaperExchange:
             return
         await self.prepare()
         pairs, self._asleep = tuple(self._asleep), None
-        for pair in pairs:
-            self._follow(pair)
-            await self.fetch_order_book(pair)
+        try:
+            for pair in pairs:
+                self._follow(pair)
+                await self.fetch_order_book(pair)
+        except BaseException:  # else the pairs behind this one would never be followed
+            self._asleep = dict.fromkeys(pairs)
+            raise
 
     def _follow(self, pair: str) -> None:
         self._rows.setdefault(pair, PaperRows(pair, self._time.monotonic))

@@ -9,7 +9,7 @@ import pytest
 from kit.connectors.paper_exchange import PaperExchange
 from kit.connectors.paper_settings import PaperSettings
 from kit.core.clock import ManualTime
-from kit.errors import InvalidInput, NotReady
+from kit.errors import InvalidInput, NetworkUnavailable, NotReady
 from kit.simulation.fees import Fees
 from kit.simulation.latency import ConstantLatency
 from kit.simulation.queue_models import LogProb, RiskAverse
@@ -303,4 +303,18 @@ async def test_an_account_that_slept_wakes_on_the_pairs_that_are_streamed():
     exchange.submit(OrderRequest("a", PAIR, TradeType.BUY, OrderType.LIMIT, D(1), D(100)))
     await time.advance(1.0)
     assert [message.state.value for message in heard if isinstance(message, OrderUpdate)] == ["open"]
+    await exchange.close()
+
+
+async def test_an_account_that_could_not_wake_for_a_lost_line_wakes_on_every_pair_later():
+    time, market = ManualTime(START), FakeVenue()
+    exchange = PaperExchange(market, PaperSettings.checked(), name="binance", time_source=time, asleep=True)
+    await exchange.subscribe([PAIR, "ETH/USDT"])
+    market.offline = True
+    with pytest.raises(NetworkUnavailable):
+        await exchange.wake()
+    market.offline = False
+    await exchange.wake()
+    await exchange.open_user_stream()
+    assert exchange.status()["paper"]["books_known"] == {PAIR: True, "ETH/USDT": True}
     await exchange.close()

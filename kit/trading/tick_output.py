@@ -52,13 +52,13 @@ class _Lines(io.TextIOBase):
     """Stands in for a standard stream; what other threads write, or who kept it for later, goes on to the stream."""
 
     def __init__(self, book: LogBook, level: int) -> None:
+        self.before: Any = None
         self._book = book
         self._level = level
         self._thread = 0
         self._text = ""
         self._source = UNNAMED
         self._replaced: Any = None
-        self.before: Any = None
 
     def begin(self, current: Any) -> TextIO:
         """Stand in for the current stream; return this, to be put in its place."""
@@ -97,6 +97,13 @@ class _Lines(io.TextIOBase):
             entry = f"{entry}\n{line}" if entry else line
         if entry:
             self._book.add(self._level, self._source, entry)
+
+    def __getattr__(self, name: str) -> Any:
+        # A kernel tells its stream by set_parent below which cell to show what is printed, also during another
+        # thread's tick.
+        if self.before is None:
+            raise AttributeError(name)
+        return getattr(self.before, name)
 
     def flush(self) -> None:
         if self.before is not None:

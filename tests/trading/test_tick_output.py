@@ -1,4 +1,5 @@
 import asyncio
+import io
 import logging
 import sys
 import threading
@@ -144,3 +145,20 @@ def test_it_costs_next_to_nothing(book):
 
     ours = min(taken(TickOutput(book)) for _ in range(20))
     assert ours < 100 * min(taken(nullcontext()) for _ in range(20))
+
+
+def test_a_cell_that_begins_during_another_threads_tick_prints_below_itself(book, monkeypatch):
+    class KernelStream(io.StringIO):
+        parent = "cell 1"
+
+        def set_parent(self, parent):
+            self.parent = parent
+
+    stream = KernelStream()
+    monkeypatch.setattr(sys, "stdout", stream)
+    with TickOutput(book):
+        # What ipykernel does when it begins to run a cell.
+        assert hasattr(sys.stdout, "set_parent")
+        sys.stdout.set_parent("cell 2")
+        assert not hasattr(sys.stdout, "set_child")
+    assert stream.parent == "cell 2"

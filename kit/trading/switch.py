@@ -307,7 +307,8 @@ class LiveSwitch(SwitchBoard):
             except BaseException as error:
                 self._held = before
                 self._reopen()
-                self._unconfirmed(NotReady(f"it was broken off ({type(error).__name__})"), reason)
+                why = "it was interrupted" if isinstance(error, asyncio.CancelledError) else f"it broke: {error!r}"
+                self._unconfirmed(NotReady(why), reason)
                 raise
         # Without a pause, so that nothing can leave some of the accounts exchanged.
         put_down = {connector: self._accounts.take_back(connector) for connector in self._trading()}

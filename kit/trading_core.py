@@ -511,10 +511,13 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
                 raise AuthenticationFailed(f"{connector.name} refuses to trade: {connector.trading_refused}")
             if not connector.readiness["network"]:
                 raise NotReady(f"{connector.name} has no connection: {connector.last_error or 'not tried yet'}")
-        for market in self._strategy.markets if self._strategy is not None else ():
-            if isinstance(market, Connector) and market not in connectors:
+        self._check_markets(self._strategy)
+
+    def _check_markets(self, strategy: StrategyBase | None) -> None:
+        for market in strategy.markets if strategy is not None else ():
+            if isinstance(market, Connector) and market not in self.connectors.values():
                 raise NotReady(
-                    f"{market.name}, the market of {self._strategy}, is closed or belongs to another core; "
+                    f"{market.name}, the market of {strategy}, is closed or belongs to another core; "
                     f"make the strategy anew with the market that add_connector returns"
                 )
 
@@ -589,7 +592,8 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
         ("keep": tracked, named in the log and under ``unattended`` in ``status``, cancelled by ``stop``), or become
         those of the new one with their levels ("adopt": they keep their places in the queue; what it cannot look after,
         as of another market or pair, is cancelled). Returns the client order ids that this was done with. Callable from
-        any thread. Raises ``InvalidInput`` for what is no strategy and for another choice.
+        any thread. Raises ``InvalidInput`` for what is no strategy and for another choice, and ``NotReady`` while the
+        core runs for a strategy whose market is none of this core's, such as one that ``stop`` closed.
         """
         chosen, choice = checked_strategy(strategy), checked_choice(orders)
         return self.affinity.run_sync(self._swap_strategy, chosen, choice)
@@ -598,6 +602,8 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
         previous = self._strategy
         if strategy is previous:
             return ()
+        if self.running:
+            self._check_markets(strategy)
         if strategy is not None:
             strategy.live_on(self.affinity)
             strategy.health.on_failed_tick = self._on_failed_tick

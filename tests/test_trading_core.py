@@ -467,3 +467,14 @@ async def test_a_strategy_that_fails_to_start_is_paused_and_its_orders_are_cance
     assert "planned" in early.pause_reason
     await until(lambda: venue.cancelled)
     await until(lambda: not venue.open)
+
+
+async def test_a_running_core_refuses_a_strategy_whose_market_is_closed(core, venue):
+    late = Quoter(await connect(core), PAIR)
+    await core.stop()
+    core.strategy = present = Quoter(await connect(core), PAIR)
+    await core.start()
+    with pytest.raises(NotReady, match="closed or belongs to another core"):
+        core.strategy = late
+    assert core.strategy is present
+    assert not present.paused

@@ -30,14 +30,6 @@ def cache(monkeypatch, tmp_path):
     monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.fixture
-def interrupts_reach_children():
-    """Where the tests run in the background SIGINT is ignored, and children would inherit that."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.fixture(autouse=True)
 def nothing_is_left(tmp_path):
     before = set(psutil.Process().children(recursive=True))
@@ -228,7 +220,7 @@ def _await(reached, process):
         time.sleep(0.05)
 
 
-def test_ctrl_c_keeps_what_is_done_in_a_script_without_a_main_guard(tmp_path, interrupts_reach_children):
+def test_ctrl_c_keeps_what_is_done_in_a_script_without_a_main_guard(tmp_path):
     script, reached = tmp_path / "script.py", tmp_path / "reached"
     script.write_text(textwrap.dedent(SCRIPT.format(root=str(ROOT), reached=str(reached))))
     process = subprocess.Popen(

@@ -22,14 +22,6 @@ PYTHON_STARTED = 0.1
 """Seconds of CPU after which Python and the imports of ``kit.__main__`` itself, which take 0.07, are through."""
 
 
-@pytest.fixture(autouse=True)
-def _interrupts_reach_children():
-    """Where the tests run in the background SIGINT is ignored, and children would inherit that."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @contextmanager
 def demo(*arguments, **options):
     """Run the demo in a session of its own, so that whatever it leaves can be found."""

@@ -50,13 +50,16 @@ def preset_path(cls: type[Params], name_or_path: str | Path) -> Path:
 
     Raises ``InvalidInput`` for what can be no name.
     """
+    if not isinstance(name_or_path, str | Path):
+        raise InvalidInput(f"a preset is named by text or by the path of its file, not by {name_or_path!r}")
     text = str(name_or_path)
     if isinstance(name_or_path, Path) or "/" in text or "\\" in text or text.endswith(_SUFFIX):
         return Path(name_or_path).expanduser()
     if not _NAME.fullmatch(text) or text != text.strip():
+        shown = text if len(text) <= 80 else f"{text[:80]}…"
         raise InvalidInput(
-            f"{text!r} cannot name a preset: begin with a letter or digit, then letters, digits, spaces and . + - ( ), "
-            "80 at most"
+            f"{shown!r} cannot name a preset: begin with a letter or digit, then letters, digits, spaces "
+            "and . + - ( ), 80 at most"
         )
     return preset_folder(cls) / f"{text}{_SUFFIX}"
 

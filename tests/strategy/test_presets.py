@@ -271,3 +271,19 @@ def test_pure_market_making_saves_everything():
     params.load("mine")
     assert params.model == before
     assert set(tomllib.loads(path.read_text())["params"]) == set(params.fields)
+
+
+@pytest.mark.parametrize("name", [None, 5, True, ["calm"]])
+def test_what_is_neither_text_nor_path_names_no_preset(name):
+    params = LiveParams(PureMarketMakingParams(bid_spread="0.001", ask_spread="0.002", order_amount="0.01"))
+    with pytest.raises(InvalidInput, match="named by text or by the path"):
+        params.save(name)
+    with pytest.raises(InvalidInput, match="named by text or by the path"):
+        params.load(name)
+
+
+def test_a_long_name_is_told_in_short():
+    params = LiveParams(PureMarketMakingParams(bid_spread="0.001", ask_spread="0.002", order_amount="0.01"))
+    with pytest.raises(InvalidInput) as caught:
+        params.save("x" * 300)
+    assert len(str(caught.value)) < 250

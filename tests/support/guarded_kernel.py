@@ -24,6 +24,7 @@ market = await core.add_connector("binance", ["BTC/USDT"], mode="live", endpoint
 await core.start()
 while not core.guard.state.prepared:
     await asyncio.sleep(0.01)
+heard = core.guard.state.last_report
 print(core.guard.state.pid)
 """
 
@@ -33,8 +34,12 @@ while any(market.in_flight_orders[key].current_state is not kit.OrderState.OPEN 
     await asyncio.sleep(0.01)
 """
 
-# A stall that the guard answered ends live trading.
+# A stall that the guard answered ends live trading; its report may come after the core has noticed the stall by itself.
 AGAIN = """
+while core.guard.state.last_report is heard:
+    await asyncio.sleep(0.01)
+heard = core.guard.state.last_report
+await asyncio.sleep(0.01)
 while core.trading_state is not kit.TradingState.OFF:
     await asyncio.sleep(0.01)
 await core.go_live()

@@ -28,6 +28,8 @@ INSIDE = Decimal(60_005)
 """A price inside the spread, where an order of ours is the first in the queue."""
 AMOUNT = Decimal("0.01")
 
+LENIENT = kit.DisarmRules(loop_lag=None, behind=None, book_silence=None, account_silence=None, rejections=None)
+
 _LEVELS = 40
 _ENDINGS = ("OrderCancelled", "OrderExpired", "OrderFailure", "BuyOrderCompleted", "SellOrderCompleted")
 _numbers = itertools.count(1)
@@ -231,12 +233,14 @@ async def connected(
 ):
     """Give a core with a clock that ticks and a live connector; afterwards nothing may be left of it.
 
+    Live trading does not end by itself for what these tests do to it; integration/test_live_switch.py is about that.
     A ``guard`` costs two seconds of processor time a core; tests/guard has the tests of it.
     """
     await testnet.clear_faults()
     await testnet.set_limits(weight=6000, orders_10s=100, ban_after=10, ban_seconds=120)
     tasks_before = _running()
     core = kit.TradingCore(name or f"integration {next(_numbers)}", tick_size=tick_size, guard=guard)
+    core.disarm_rules = LENIENT
     market = await core.add_connector("binance", [PAIR], mode="live", endpoint=testnet, **options)
     stack = Stack(testnet, core, market)
     await core.start()

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from kit.core.affinity import LoopAffinity
 from kit.errors import NotSupported
+from kit.notebook.core_model import CoreModel, WholeFrames
 from kit.notebook.formats import decimals_of, escape, exact, html_table, money_decimals, number, split_pair
 from kit.notebook.html_parts import bar, soft, stack, title, word
-from kit.notebook.panel import Frame
 
 if TYPE_CHECKING:
     from kit.connectors.connector import Connector
@@ -36,33 +35,13 @@ class Holding(NamedTuple):
     free: int
 
 
-class BalancesModel:
+class BalancesModel(WholeFrames, CoreModel):
     """The accounts that a core trades with, one row an asset, those of its pairs first."""
 
     def __init__(self, core: TradingCore) -> None:
-        self.core = core
-        self.name = f"balances of {core.name}"
-        self._last: dict[str, Any] | None = None
+        super().__init__(core, "balances")
 
-    @property
-    def affinity(self) -> LoopAffinity:
-        """Return the hop to the core's loop."""
-        return self.core.affinity
-
-    @property
-    def ended(self) -> bool:
-        """Tell whether the core was stopped."""
-        return not self.core.in_use
-
-    def frame(self, full: bool) -> Frame | None:
-        """Return all rows, ``None`` when none changed."""
-        now = self._content()
-        if not full and now == self._last:
-            return None
-        self._last = now
-        return Frame(now)
-
-    def _content(self) -> dict[str, Any]:
+    def _read(self) -> dict[str, Any]:
         rows: list[Holding] = []
         more, quote = 0, ""
         view = getattr(self.core, "read_only", None)  # of a core that another process runs, and its balances
@@ -87,7 +66,7 @@ class BalancesModel:
 
     def text(self) -> str:
         """Return a line an asset."""
-        rows = [Holding(*row) for row in self._content()["rows"]]
+        rows = [Holding(*row) for row in self._read()["rows"]]
         lines = [
             f"  {row.asset}: {row.total} total, {row.available} available ({row.connector} {row.mode})" for row in rows
         ]
@@ -95,7 +74,7 @@ class BalancesModel:
 
     def html(self) -> str:
         """Return the table with bars of what is free."""
-        now = self._content()
+        now = self._read()
         rows = [Holding(*row) for row in now["rows"]]
         if not rows:
             return stack(title(self.name, soft("no account yet")))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from kit.core.affinity import LoopAffinity
 from kit.errors import InvalidInput, NotSupported
 from kit.notebook.balances_model import BalancesModel
 from kit.notebook.controls_model import ControlsModel
+from kit.notebook.core_model import CoreModel
 from kit.notebook.depth_model import DepthModel
 from kit.notebook.following import FollowingModel, Subject
 from kit.notebook.health_model import HealthModel
@@ -28,15 +28,14 @@ NO_MARKET = "no market yet: await core.add_connector(…)"
 NO_STRATEGY = "no strategy yet: core.strategy = …"
 
 
-class CockpitModel:
+class CockpitModel(CoreModel):
     """The parts of a core's view by name, in ``parts``, and the choice of the pair that they show.
 
     Before each frame of its own ``on_frame()`` is called, on the core's loop.
     """
 
     def __init__(self, core: TradingCore) -> None:
-        self.core = core
-        self.name = f"cockpit of {core.name}"
+        super().__init__(core, "cockpit")
         self.on_frame: Callable[[], None] = lambda: None
         self._chosen = ""
         self._last: dict[str, Any] = {}
@@ -52,11 +51,6 @@ class CockpitModel:
             "health": HealthModel(core),
             "log": LogModel(core),
         }
-
-    @property
-    def affinity(self) -> LoopAffinity:
-        """Return the hop to the core's loop."""
-        return self.core.affinity
 
     @property
     def ended(self) -> bool:

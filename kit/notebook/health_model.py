@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from kit.core.affinity import LoopAffinity
 from kit.core.clock import SYSTEM_TIME, TimeSource
 from kit.errors import NotSupported
+from kit.notebook.core_model import CoreModel
 from kit.notebook.formats import escape, html_table
 from kit.notebook.health_rows import (
     Row,
@@ -62,27 +62,16 @@ class LoopWatch:
         return max((late for _, late in self._late), default=0.0)
 
 
-class HealthModel:
+class HealthModel(CoreModel):
     """The parts of a core, each with a figure and a verdict: good, look, bad, or off; read once a second."""
 
     def __init__(self, core: TradingCore, time_source: TimeSource = SYSTEM_TIME) -> None:
-        self.core = core
-        self.name = f"health of {core.name}"
+        super().__init__(core, "health")
         self._time_source = time_source
         self._watch = LoopWatch()
         self._next = 0.0
         self._last: list[list[str]] = []
         self._past = past_incident(core.guard)
-
-    @property
-    def affinity(self) -> LoopAffinity:
-        """Return the hop to the core's loop."""
-        return self.core.affinity
-
-    @property
-    def ended(self) -> bool:
-        """Tell whether the core was stopped."""
-        return not self.core.in_use
 
     def frame(self, full: bool) -> Frame | None:
         """Return every line, or those that changed by their index; ``None`` when none did."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from kit.core.affinity import LoopAffinity
 from kit.errors import InvalidInput, NotSupported
 from kit.notebook.book_source import BookSource, OwnMark
+from kit.notebook.core_model import WholeFrames
 from kit.notebook.formats import ASK, BID, escape, exact, html_table, number
-from kit.notebook.panel import Frame
 from kit.types.market import Level
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ Row = list[str | int]
 """price, amount, cumulative amount, cumulative in per mille of the greatest, own amount (empty: none)."""
 
 
-class LadderModel:
+class LadderModel(WholeFrames):
     """The best ``levels`` (1 to 100) of each side of one pair. Raises ``InvalidInput`` and ``UnknownPair``."""
 
     def __init__(self, market: Connector, pair: str, levels: int = 10) -> None:
@@ -32,7 +32,6 @@ class LadderModel:
         self.source = BookSource(market, pair)
         self.levels = levels
         self.name = f"ladder of {self.source.pair}"
-        self._last: dict[str, Any] | None = None
 
     @property
     def affinity(self) -> LoopAffinity:
@@ -44,15 +43,7 @@ class LadderModel:
         """Tell whether the connector was closed."""
         return self.source.ended
 
-    def frame(self, full: bool) -> Frame | None:
-        """Return all rows, ``None`` when none changed."""
-        now = self._content()
-        if not full and now == self._last:
-            return None
-        self._last = now
-        return Frame(now)
-
-    def _content(self) -> dict[str, Any]:
+    def _read(self) -> dict[str, Any]:
         source = self.source
         bids, asks = source.book.depth(self.levels)
         prices, amounts = source.decimals
@@ -80,7 +71,7 @@ class LadderModel:
 
     def text(self) -> str:
         """Return the ladder in lines, asks above bids."""
-        now = self._content()
+        now = self._read()
         rows = [*reversed(now["asks"]), *now["bids"]]
         width = [max((len(str(row[column])) for row in rows), default=0) for column in range(3)]
         lines = [
@@ -92,7 +83,7 @@ class LadderModel:
 
     def html(self) -> str:
         """Return the ladder as a table with bars behind its amounts."""
-        now = self._content()
+        now = self._read()
         rows = [_html_row(row, ASK) for row in reversed(now["asks"])]
         rows.append(["", f"<i>spread {escape(now['spread'])}</i>", "", ""])
         rows += [_html_row(row, BID) for row in now["bids"]]

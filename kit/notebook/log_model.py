@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from kit.core.affinity import LoopAffinity
 from kit.errors import InvalidInput, NotSupported
+from kit.notebook.core_model import CoreModel
 from kit.notebook.formats import escape, html_table
 from kit.notebook.html_parts import quantity, soft, stack, title, word
 from kit.notebook.panel import Frame
@@ -30,7 +30,7 @@ _IN_HTML: Final = 20
 _NAMES: Final = {logging.CRITICAL: "error", **{level: name for name, level in LEVELS.items()}}
 
 
-class LogModel:
+class LogModel(CoreModel):
     """The last lines of a core's log from ``level`` on (``debug``, ``info``, ``warning``, ``error``), and its errors.
 
     Frames hold new entries only. Raises ``InvalidInput`` for another level.
@@ -39,16 +39,10 @@ class LogModel:
     def __init__(self, core: TradingCore, level: str = "info") -> None:
         if level not in LEVELS:
             raise InvalidInput(f"level is {level!r}; it is one of {', '.join(map(repr, LEVELS))}")
-        self.core = core
+        super().__init__(core, "log")
         self.level = level
-        self.name = f"log of {core.name}"
         self._number = 0
         self._errors: tuple[Failure, ...] = ()
-
-    @property
-    def affinity(self) -> LoopAffinity:
-        """Return the hop to the core's loop."""
-        return self.core.affinity
 
     @property
     def ended(self) -> bool:

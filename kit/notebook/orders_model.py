@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from kit.core.affinity import LoopAffinity
 from kit.errors import InvalidInput, NotSupported, OrderNotFound
+from kit.notebook.core_model import CoreModel
 from kit.notebook.formats import decimals_of, escape, exact, html_table, number
 from kit.notebook.panel import Frame
 
@@ -21,24 +21,13 @@ Row = list[Any]
 """The columns, then the time of creation in seconds, and the reason of a trouble (empty: none)."""
 
 
-class OrdersModel:
+class OrdersModel(CoreModel):
     """The orders of a core that rest, or may rest, on an exchange, oldest first; frames hold changed rows only."""
 
     def __init__(self, core: TradingCore) -> None:
-        self.core = core
-        self.name = f"orders of {core.name}"
+        super().__init__(core, "orders")
         self._rows: dict[str, Row] = {}
         self._head: dict[str, Any] = {}
-
-    @property
-    def affinity(self) -> LoopAffinity:
-        """Return the hop to the core's loop."""
-        return self.core.affinity
-
-    @property
-    def ended(self) -> bool:
-        """Tell whether the core was stopped."""
-        return not self.core.in_use
 
     def frame(self, full: bool) -> Frame | None:
         """Return every row, or those that are new or changed and the ids of those that are gone."""

@@ -7,8 +7,8 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from kit.core.affinity import LoopAffinity
 from kit.errors import NotSupported
+from kit.notebook.core_model import CoreModel
 from kit.notebook.formats import (
     decimals_of,
     escape,
@@ -33,7 +33,7 @@ VALUES: Final = 4
 """Columns of a sample that go to the page: time, price, inventory, pnl."""
 
 
-class PnlModel:
+class PnlModel(CoreModel):
     """Profit and inventory of every market that a core traded, or can trade.
 
     A frame has figures as texts, and for each market with new samples 16 bytes a sample: times as offsets of float32
@@ -41,21 +41,10 @@ class PnlModel:
     """
 
     def __init__(self, core: TradingCore) -> None:
-        self.core = core
-        self.name = f"profit of {core.name}"
+        super().__init__(core, "profit")
         self._head: dict[str, Any] = {}
         self._sent: dict[Market, float] = {}
         self._since_full = 0
-
-    @property
-    def affinity(self) -> LoopAffinity:
-        """Return the hop to the core's loop."""
-        return self.core.affinity
-
-    @property
-    def ended(self) -> bool:
-        """Tell whether the core was stopped."""
-        return not self.core.in_use
 
     # -- frames ----------------------------------------------------------------------------------------------------
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from kit.core.affinity import LoopAffinity
 from kit.errors import NotReady, NotSupported
+from kit.notebook.core_model import CoreModel, WholeFrames
 from kit.notebook.formats import escape
-from kit.notebook.panel import Frame
 from kit.notebook.subshell import red_path
 from kit.notebook.switch_model import read_only
 
@@ -17,31 +16,11 @@ if TYPE_CHECKING:
     from kit.trading_core import TradingCore
 
 
-class RedModel:
+class RedModel(WholeFrames, CoreModel):
     """The red button of a core, and what became of its last press."""
 
     def __init__(self, core: TradingCore) -> None:
-        self.core = core
-        self.name = f"red button of {core.name}"
-        self._last: dict[str, Any] = {}
-
-    @property
-    def affinity(self) -> LoopAffinity:
-        """Return the hop to the core's loop."""
-        return self.core.affinity
-
-    @property
-    def ended(self) -> bool:
-        """Tell whether the core was stopped."""
-        return not self.core.in_use
-
-    def frame(self, full: bool) -> Frame | None:
-        """Return what is on the button, ``None`` when that is the same still."""
-        now = self._read()
-        if not full and now == self._last:
-            return None
-        self._last = now
-        return Frame(now)
+        super().__init__(core, "red button")
 
     def _read(self) -> dict[str, Any]:
         connectors = self.core.connectors

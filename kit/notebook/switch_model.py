@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from kit.core.affinity import LoopAffinity
 from kit.errors import InvalidInput, NotReady, NotSupported
+from kit.notebook.core_model import CoreModel
 from kit.notebook.errands import Errands
 from kit.notebook.formats import escape, html_table
 from kit.notebook.panel import Frame
@@ -26,19 +26,13 @@ MEANINGS: Final = {
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
-class SwitchModel:
+class SwitchModel(CoreModel):
     """The trading state of a core and the ways out of it."""
 
     def __init__(self, core: TradingCore) -> None:
-        self.core = core
-        self.name = f"live switch of {core.name}"
+        super().__init__(core, "live switch")
         self._errands = Errands(f"switch of {core.name}")
         self._last: dict[str, Any] = {}
-
-    @property
-    def affinity(self) -> LoopAffinity:
-        """Return the hop to the core's loop."""
-        return self.core.affinity
 
     @property
     def ended(self) -> bool:

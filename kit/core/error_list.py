@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from kit.core.clock import SYSTEM_TIME
+from kit.core.listeners import Listeners
 from kit.core.user_traceback import place_of, user_traceback
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class ErrorList:
         self._time = time
         self._errors: OrderedDict[tuple[object, ...], Failure] = OrderedDict()
         self._lock = threading.Lock()
-        self._listeners: tuple[Listener, ...] = ()
+        self._listeners: Listeners[[Failure]] = Listeners()
 
     def add(self, where: str, error: BaseException) -> None:
         """Note a failure; the first of a kind is logged with its traceback."""
@@ -76,18 +77,12 @@ class ErrorList:
             self._errors[key] = failure
             while len(self._errors) > KEPT:
                 self._errors.popitem(last=False)
-        for listener in self._listeners:
-            listener(failure)
+        self._listeners.tell(failure)
         return failure
 
     def add_listener(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener(failure)`` at each failure, on the thread it is noted on; returns what ends that."""
-        self._listeners = (*self._listeners, listener)
-
-        def remove() -> None:
-            self._listeners = tuple(known for known in self._listeners if known is not listener)
-
-        return remove
+        return self._listeners.add(listener)
 
     def __len__(self) -> int:
         return len(self._errors)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from kit.core.clock import SYSTEM_TIME
+from kit.core.listeners import Listeners
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +62,7 @@ class LogBook:
         self._last: dict[tuple[int, str, str], int] = {}
         self._number = 0
         self._lock = threading.Lock()
-        self._listeners: tuple[LogListener, ...] = ()
+        self._listeners: Listeners[[LogEntry]] = Listeners()
 
     def add(self, level: int, source: str, text: str) -> LogEntry:
         """Add a line of ``level`` (``logging.INFO`` …) by ``source``; a repeated one counts up the entry it has."""
@@ -81,8 +82,7 @@ class LogBook:
                 _, oldest = self._entries.popitem(last=False)
                 if self._last.get(key := (oldest.level, oldest.source, oldest.text)) == oldest.number:
                     del self._last[key]
-        for listener in self._listeners:
-            listener(entry)
+        self._listeners.tell(entry)
         return entry
 
     def entries(self, level: int = logging.INFO, after: int = 0) -> tuple[LogEntry, ...]:
@@ -106,12 +106,7 @@ class LogBook:
 
         It must not raise and must not log.
         """
-        self._listeners = (*self._listeners, listener)
-
-        def remove() -> None:
-            self._listeners = tuple(known for known in self._listeners if known is not listener)
-
-        return remove
+        return self._listeners.add(listener)
 
     def clear(self) -> None:
         """Forget all entries; numbers go on."""

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from kit.connectors.connector import Connector
 from kit.core.affinity import LoopAffinity
+from kit.core.listeners import Listeners
 from kit.core.tasks import TaskSupervisor
 from kit.core.time_source import TimeSource
 from kit.errors import KitError, NotReady
@@ -103,7 +104,7 @@ class RedButton:
         self._halt = halt
         self._time_source = time_source
         self._lock = threading.RLock()
-        self._listeners: tuple[Listener, ...] = ()
+        self._listeners: Listeners[[RedPress]] = Listeners("the red button")
         self._count = 0
         self.last: RedPress | None = None
 
@@ -125,14 +126,7 @@ class RedButton:
 
     def add_listener(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener(press)`` after every change; returns the function that ends that."""
-        with self._lock:
-            self._listeners = (*self._listeners, listener)
-
-        def remove() -> None:
-            with self._lock:
-                self._listeners = tuple(known for known in self._listeners if known is not listener)
-
-        return remove
+        return self._listeners.add(listener)
 
     def __repr__(self) -> str:
         return f"<RedButton of {self._core.name!r}: {self.last or 'not pressed'}>"
@@ -207,14 +201,9 @@ class RedButton:
             ways = (*(known for known in press.ways if known.name != way.name), way)
             ways = tuple(sorted(ways, key=lambda known: known.name == "core"))  # the guard's word comes first
             press = self.last = replace(press, ways=ways, took=press.took if press.took is not None else took)
-            listeners = self._listeners
         if way.stage == "failed":
             logger.error("red button: %s", way.text)
-        for listener in listeners:
-            try:
-                listener(press)
-            except Exception:  # a page that is gone must not keep the others from hearing
-                logger.exception("a listener of the red button failed")
+        self._listeners.tell(press)
 
 
 def _orders(count: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
+from kit.core.listeners import Listeners
 from kit.core.time_source import TimeSource
 from kit.trading.checks import Check
 from kit.types.drawn import Drawn
@@ -41,7 +42,7 @@ class SwitchBoard(Drawn):
         self.checks: tuple[Check, ...] = ()
         self.last_word = ""
         self.transitions: tuple[Transition, ...] = ()
-        self._listeners: tuple[Callable[[], None], ...] = ()
+        self._listeners: Listeners[[]] = Listeners("the live switch")
 
     @property
     def state(self) -> TradingState:
@@ -50,12 +51,7 @@ class SwitchBoard(Drawn):
 
     def add_listener(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call ``listener()`` on the core's loop after every change; returns the function that ends that."""
-        self._listeners = (*self._listeners, listener)
-
-        def remove() -> None:
-            self._listeners = tuple(known for known in self._listeners if known is not listener)
-
-        return remove
+        return self._listeners.add(listener)
 
     def _say(self, busy: str) -> None:
         self.busy = busy
@@ -76,8 +72,4 @@ class SwitchBoard(Drawn):
         """Follow a change of the state, before anybody is told."""
 
     def _tell(self) -> None:
-        for listener in self._listeners:
-            try:
-                listener()
-            except Exception:  # a widget's defect must not stand in the way of going off
-                logger.exception("a listener of the live switch failed")
+        self._listeners.tell()

@@ -144,7 +144,7 @@ async def test_a_closed_cockpit_leaves_no_task_no_timer_no_listener(core):
     page.widget.close()
     assert not refresher.waiting
     assert refresher.panels == ()
-    assert core.red_button._listeners == ()
+    assert not core.red_button._listeners
     assert asyncio.all_tasks() == tasks
 
 

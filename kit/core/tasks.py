@@ -63,6 +63,10 @@ class TaskSupervisor:
         """Return how many tasks ended with an exception, here and in child supervisors."""
         return self._error_count
 
+    def owns(self, task: asyncio.Task[Any] | None) -> bool:
+        """Tell whether ``task`` is one that runs here or in a child supervisor."""
+        return task in self._tasks or any(child.owns(task) for child in tuple(self._children))
+
     @property
     def closed(self) -> bool:
         """Tell whether ``close`` was called."""

@@ -26,8 +26,9 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     runs, this is ``asyncio.run``. Where one does, as in a notebook, asyncio is patched, once and for good, so that the
     loop can be entered again: with ``nest_asyncio2`` on ipykernel 7.2 and later, elsewhere with ``nest_asyncio``.
 
-    Raises ``NotReady`` while a core trades live, ``NotSupported`` where asyncio was patched in a way that loses
-    messages or where the patch is not installed, and ``InvalidInput`` for what is no coroutine.
+    Raises ``NotReady`` while a core trades live and within what a core itself runs, such as a hook, ``NotSupported``
+    where asyncio was patched in a way that loses messages or where the patch is not installed, and ``InvalidInput`` for
+    what is no coroutine.
     """
     if not inspect.iscoroutine(coroutine):
         raise InvalidInput(f"kit.run takes a coroutine, as in kit.run(core.start()), got {coroutine!r}")
@@ -36,12 +37,24 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     except RuntimeError:
         return cast("T", asyncio.run(coroutine))
     try:
+        _check_not_within_a_core(loop)
         _check()
         _patch(loop)
     except BaseException:
         coroutine.close()
         raise
     return cast("T", loop.run_until_complete(coroutine))
+
+
+def _check_not_within_a_core(loop: asyncio.AbstractEventLoop) -> None:
+    task = asyncio.current_task()
+    for core in TradingCore.all():
+        if core.affinity.loop is loop and (core.configuration["loop"] == "thread" or core.supervisor.owns(task)):
+            raise NotReady(
+                f"kit.run() was called by what core {core.name!r} itself runs, such as a hook of its strategy: the "
+                "core would wait for itself. Hooks are synchronous: call kit.run() or await in a cell; to act from "
+                "within a hook, start a task, such as asyncio.get_running_loop().create_task(core.stop())"
+            )
 
 
 def _check() -> None:

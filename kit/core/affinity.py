@@ -31,7 +31,7 @@ class LoopAffinity:
     def __init__(self, loop: asyncio.AbstractEventLoop | None, *, errors: ErrorList = ERRORS) -> None:
         self._loop = loop
         self.errors = errors
-        self._thread: int | None = threading.get_ident() if loop is not None and _running_loop() is loop else None
+        self._thread: int | None = threading.get_ident() if loop is not None and running_loop() is loop else None
 
     def __repr__(self) -> str:
         words = "no loop" if self._loop is None else "here" if self.here else "another thread"
@@ -48,7 +48,7 @@ class LoopAffinity:
 
         Between two runs of the loop its thread counts as the one this object was made on.
         """
-        if self._loop is None or _running_loop() is self._loop:
+        if self._loop is None or running_loop() is self._loop:
             return True
         return not self._loop.is_running() and threading.get_ident() == self._thread
 
@@ -73,7 +73,7 @@ class LoopAffinity:
 
         Raises ``NotReady``, and closes the coroutine, when the core's loop runs no more.
         """
-        if self._loop is None or _running_loop() is self._loop:
+        if self._loop is None or running_loop() is self._loop:
             return await coro
         if not self._loop.is_running():
             coro.close()
@@ -138,7 +138,8 @@ class LoopAffinity:
 _GONE = "the event loop that the core lives on is not running: start the core again on a running loop"
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the loop that runs on this thread, ``None`` where none does."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

@@ -114,14 +114,15 @@ class ErrorList:
 
     def _repr_html_(self) -> str:
         parts = [
-            f"<details><summary>{_clock(item.last_time)} {html.escape(str(item))}</summary>"
+            f"<details><summary>{time_of_day(item.last_time)} {html.escape(str(item))}</summary>"
             f"<pre>{html.escape(item.traceback)}</pre></details>"
             for item in reversed(self.items)
         ]
         return "".join(parts) or "<p>no errors</p>"
 
 
-def _clock(timestamp: float) -> str:
+def time_of_day(timestamp: float) -> str:
+    """Return a time (seconds since the epoch) as lists show it: 14:02:09, in UTC."""
     return f"{datetime.fromtimestamp(timestamp, UTC):%H:%M:%S}"
 
 

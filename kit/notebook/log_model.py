@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from kit.core.error_list import Failure, time_of_day
 from kit.errors import InvalidInput, NotSupported
 from kit.notebook.core_model import CoreModel
 from kit.notebook.formats import escape, html_table
@@ -14,7 +14,6 @@ from kit.notebook.html_parts import quantity, soft, stack, title, word
 from kit.notebook.panel import Frame
 
 if TYPE_CHECKING:
-    from kit.core.error_list import Failure
     from kit.trading.log_book import LogEntry
     from kit.trading_core import TradingCore
 
@@ -90,7 +89,7 @@ class LogModel(CoreModel):
         folded = "".join(map(_folded, reversed(errors)))
         rows = [
             [
-                soft(_clock(entry.time)),
+                soft(time_of_day(entry.time)),
                 word(_NAMES.get(entry.level, entry.level_name.lower()), _tone(entry.level)),
                 escape(entry.source),
                 f"{escape(entry.text[:LONGEST])}{soft(f' ({entry.count} times)') if entry.count > 1 else ''}",
@@ -103,7 +102,7 @@ class LogModel(CoreModel):
 
 def _folded(error: Failure) -> str:
     return (
-        f'<details style="padding:1px 8px"><summary>{_clock(error.last_time)} {word(error, "bad")}</summary>'
+        f'<details style="padding:1px 8px"><summary>{time_of_day(error.last_time)} {word(error, "bad")}</summary>'
         f'<pre style="white-space:pre-wrap">{escape(error.traceback[-LONGEST:])}</pre></details>'
     )
 
@@ -122,7 +121,3 @@ def _error_cells(error: Failure) -> list[Any]:
     """Return where, type, text, count, the times of the first and the last, traceback."""
     kind, text = type(error.error).__name__, str(error.error)[:LONGEST]
     return [error.where, kind, text, error.count, error.first_time, error.last_time, error.traceback[-LONGEST:]]
-
-
-def _clock(timestamp: float) -> str:
-    return f"{datetime.fromtimestamp(timestamp, UTC):%H:%M:%S}"

@@ -9,12 +9,11 @@ Frames are numbered; a page that misses one asks for a full one, so a lost messa
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from kit.core.affinity import LoopAffinity
+from kit.core.affinity import LoopAffinity, running_loop
 from kit.core.clock import SYSTEM_TIME, TimeSource
 from kit.core.error_list import ErrorList
 from kit.errors import KitError, NotReady
@@ -103,7 +102,7 @@ class Panel:
         self._full = True
         self._at_rest = False
         self._given = refresher
-        self._home = _running_loop()
+        self._home = running_loop()
 
     @property
     def name(self) -> str:
@@ -227,10 +226,3 @@ class Panel:
         if message.get("kind") == "command":
             head = {"kind": "answer", "id": message.get("id"), "number": message.get("number")}
             self._send({**head, **answer}, [])
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

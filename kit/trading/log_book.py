@@ -8,10 +8,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from kit.core.clock import SYSTEM_TIME
+from kit.core.error_list import time_of_day
 from kit.core.listeners import Listeners
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ class LogEntry:
 
     def __str__(self) -> str:
         times = f" ({self.count} times)" if self.count > 1 else ""
-        when = datetime.fromtimestamp(self.time, UTC)
-        return f"{when:%H:%M:%S} {self.level_name} {self.source}: {self.text}{times}"
+        return f"{time_of_day(self.time)} {self.level_name} {self.source}: {self.text}{times}"
 
 
 LogListener = Callable[[LogEntry], None]

@@ -33,7 +33,7 @@ from kit.trading.log_feed import CoreLog
 from kit.trading.pnl_history import PnlHistory
 from kit.trading.predecessor import Predecessor, differences
 from kit.trading.red_button import RedButton
-from kit.trading.swap import OrdersChoice, StrategySwap, checked_choice, checked_strategy
+from kit.trading.swap import OrdersChoice, StrategySwap, SwappedOrders, checked_choice, checked_strategy
 from kit.trading.switch import LiveSwitch
 from kit.trading.switch_commands import SwitchCommands
 from kit.trading.tables import CoreTables, current_marks
@@ -585,18 +585,19 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
     def _assign(self, strategy: StrategyBase | None) -> None:
         self._swap_strategy(strategy, self._swap.choice(self._strategy, strategy))
 
-    def swap_strategy(self, strategy: StrategyBase | None, *, orders: OrdersChoice = "cancel") -> tuple[str, ...]:
+    def swap_strategy(self, strategy: StrategyBase | None, *, orders: OrdersChoice = "cancel") -> SwappedOrders:
         """Put another strategy (``None``: none) in the place of the present one between two ticks.
 
         ``orders`` of the present one are cancelled ("cancel"), stay on the exchange with nobody to look after them
         ("keep": tracked, named in the log and under ``unattended`` in ``status``, cancelled by ``stop``), or become
         those of the new one with their levels ("adopt": they keep their places in the queue; what it cannot look after,
-        as of another market or pair, is cancelled). Returns the client order ids that this was done with. Callable from
-        any thread. Raises ``InvalidInput`` for what is no strategy and for another choice, and ``NotReady`` while the
-        core runs for a strategy whose market is none of this core's, such as one that ``stop`` closed.
+        as of another market or pair, is cancelled). Returns the client order ids that this was done with; it is done
+        then, with ``await`` before it or without. Callable from any thread. Raises ``InvalidInput`` for what is no
+        strategy and for another choice, and ``NotReady`` while the core runs for a strategy whose market is none of
+        this core's, such as one that ``stop`` closed.
         """
         chosen, choice = checked_strategy(strategy), checked_choice(orders)
-        return self.affinity.run_sync(self._swap_strategy, chosen, choice)
+        return SwappedOrders(self.affinity.run_sync(self._swap_strategy, chosen, choice))
 
     def _swap_strategy(self, strategy: StrategyBase | None, orders: OrdersChoice = "cancel") -> tuple[str, ...]:
         previous = self._strategy

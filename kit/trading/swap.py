@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Final, Literal, get_args
 
 from kit.errors import InvalidInput
@@ -15,6 +15,20 @@ from kit.strategy.strategy_base import StrategyBase
 logger = logging.getLogger(__name__)
 
 OrdersChoice = Literal["cancel", "keep", "adopt"]
+
+
+class SwappedOrders(tuple[str, ...]):
+    """The client order ids that a swap dealt with; ``await`` hands them back.
+
+    A swap is done when its call returns, so that a forgotten ``await`` leaves no strategy trading that was to go; and
+    who awaits it, as most of what a core does is awaited, gets the same.
+    """
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[None, None, SwappedOrders]:
+        yield from ()
+        return self
 
 
 def checked_strategy(strategy: object) -> StrategyBase | None:

@@ -180,6 +180,19 @@ async def test_a_class_defined_again_swaps_in_and_adopts_on_request(core, venue,
     assert cancels(venue) == [order_id]
 
 
+async def test_a_swap_is_done_with_or_without_await(core, venue):
+    market, _ = await quoting(core)
+    (order_id,) = market.in_flight_orders
+    swapped = await core.swap_strategy(new := Other(market, PAIR), orders="adopt")
+    assert swapped == (order_id,)
+    assert repr(swapped) == repr((order_id,))
+    assert core.strategy is new
+    assert await core.swap_strategy(new) == ()
+    core.swap_strategy(None)  # the forgotten await leaves nothing undone
+    assert core.strategy is None
+    assert cancels(venue) == [order_id]
+
+
 async def test_adopted_orders_are_heard_of(core, venue):
     heard = []
 

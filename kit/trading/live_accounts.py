@@ -10,7 +10,7 @@ from kit.connectors.connector import Connector
 from kit.connectors.order_desk import OrderDesk
 from kit.core.time_source import TimeSource
 from kit.core.waiting import wait_for
-from kit.errors import KitError, NotReady
+from kit.errors import KitError, NotReady, TryAgain
 from kit.trading.switched_core import SwitchedCore
 
 logger = logging.getLogger(__name__)
@@ -77,10 +77,16 @@ class LiveAccounts:
         """
         if connector.side_of("paper") is not None:
             return
-        port = await self._core.connector_manager.paper_port(connector.name)
-        side = connector.side.another("paper", port, port, connector.trading_pairs)
-        desk_of(side).shut("this account is not traded with")
-        await side.start()
+        try:
+            port = await self._core.connector_manager.paper_port(connector.name)
+            side = connector.side.another("paper", port, port, connector.trading_pairs)
+            desk_of(side).shut("this account is not traded with")
+            await side.start()
+        except TryAgain as error:
+            raise NotReady(
+                f"{connector.name}: its paper account does not come up, and nothing was changed: {error}. Try again in "
+                "a moment, or end live trading without it: await core.go_off()"
+            ) from error
         connector.hold_side(side)
 
     def take_back(self, connector: Connector) -> AccountSide | None:

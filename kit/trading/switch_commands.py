@@ -65,7 +65,8 @@ class SwitchCommands(ABC):
         """Trade on paper: cancel live orders, ask the exchange, then swap the accounts; return the exchange's word.
 
         A connector that was added live gets a paper account with the default money. Raises ``NotReady`` when the
-        exchange does not confirm: the core stays ``LIVE``, the strategy paused.
+        exchange does not confirm: the core stays ``LIVE``, the strategy paused; and where that paper account does not
+        come up: nothing has changed then, and ``go_off`` works without it.
         """
         return await self._on_own_loop(self.switch.go_paper())
 

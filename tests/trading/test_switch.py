@@ -10,7 +10,7 @@ from kit.errors import AuthenticationFailed, InvalidInput, NotReady
 from kit.trading.switch import TradingState
 from kit.types.market import StreamLost
 from kit.types.orders import OrderState
-from tests.support.fake_venue import PAIR
+from tests.support.fake_venue import PAIR, FakeVenue
 from tests.support.switch_bench import LIVE_USDT, PAPER_USDT, Bench
 
 OFF, PAPER, ARMED, LIVE = TradingState.OFF, TradingState.PAPER, TradingState.ARMED, TradingState.LIVE
@@ -111,6 +111,37 @@ async def test_off_from_live_leaves_the_account_on_paper(bench):
     assert "0 open on the exchange" in word
     assert (bench.switch.state, bench.switch.reason, bench.market.mode) == (OFF, "enough for today", "paper")
     assert bench.live.open == {}
+
+
+@pytest.mark.parametrize("what", ["the account does not wake", "its stream does not open"])
+async def test_a_paper_account_that_does_not_come_up_leaves_it_live_and_says_what_else_works(monkeypatch, what):
+    bench = Bench(mode="live")
+    await bench.begin()
+    venue, paper = bench.paper, FakeVenue()  # the connector is live on the first one here
+
+    async def paper_port(name):
+        if what == "the account does not wake":
+            await paper.fetch_order_book(PAIR)
+        return paper
+
+    monkeypatch.setattr(bench.connector_manager, "paper_port", paper_port)
+    paper.offline = True
+    bench.tick()
+    with pytest.raises(NotReady, match=r"main account: .* paper .* is offline.* await core.go_off\(\)"):
+        await bench.do(bench.switch.go_paper())
+    assert (bench.switch.state, bench.market.mode, len(venue.open)) == (LIVE, "live", 2)
+    assert [side.mode for side in bench.market.sides] == ["live"]
+    assert not bench.strategy.held
+    bench.strategy.cancel_all()
+    await bench.time.advance(1.0)
+    bench.tick()
+    assert len(venue.open) == 2  # it goes on
+    assert "0 open on the exchange" in await bench.do(bench.switch.go_off())
+    assert bench.switch.state is OFF
+    paper.offline = False
+    await bench.do(bench.switch.go_paper())
+    assert (bench.switch.state, bench.market.mode) == (PAPER, "paper")
+    await bench.end()
 
 
 async def test_a_confirmation_is_typed_exactly_once_armed(bench):

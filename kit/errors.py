@@ -146,3 +146,12 @@ class BacktestError(StrategyError):
 
 class InvariantBroken(StopTrading):
     """A check of the kit's own arithmetic failed; this is a defect of the kit, please report it."""
+
+
+def bad_line(file: str, number: int, error: Exception, line: bytes) -> str:
+    """Return what to say of a line that cannot be read: its file and number, what is wrong, and how it begins."""
+    missing = isinstance(error, KeyError)
+    reason = f"field {error.args[0]!r} is missing" if missing else str(error) or type(error).__name__
+    text = line.rstrip(b"\r\n").decode("utf-8", "replace")
+    begin = text if len(text) <= 120 else f"{text[:120]}…"
+    return f"{file}, line {number}: {reason} in {begin!r}"

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from kit.errors import InvalidInput
+from kit.errors import InvalidInput, bad_line
 
 NANOSECONDS = 10**9
 
@@ -139,7 +139,7 @@ class RawFiles:
             try:
                 message = parse_line(line)
             except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-                raise BadRecording(f"{path.name}, line {number}: {_reason(error)} in {_excerpt(line)}") from error
+                raise BadRecording(bad_line(path.name, number, error, line)) from error
             if message is None or not self._wanted(message):
                 self.skipped += 1
             else:
@@ -257,14 +257,3 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         reason = f"the compressed file is damaged or cut ({error})"
         raise BadRecording(f"{path.name}, after line {number}: {reason}") from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"field {error.args[0]!r} is missing"
-    return str(error) or type(error).__name__
-
-
-def _excerpt(line: bytes, limit: int = 120) -> str:
-    text = line.rstrip(b"\r\n").decode("utf-8", "replace")
-    return repr(text if len(text) <= limit else text[:limit] + "…")

@@ -14,14 +14,13 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from kit.errors import InvalidInput
+from kit.errors import InvalidInput, bad_line
 from kit.storage.events import COLUMNS, EventKind, MarketEvents
 from kit.storage.importers.binance_messages import BinanceMessages
 from kit.storage.importers.errors import BadFile
 from kit.storage.importers.lines import Paths, batches, existing
 from kit.storage.importers.run_columns import BadRow, Columns
 
-_EXCERPT = 100
 _TICKER: Final = b"bookTicker"
 
 
@@ -94,9 +93,9 @@ def _decode(messages: BinanceMessages, path: Path, first: int, lines: list[bytes
         return messages.columns()
     except BadRow as error:
         number, line = error.line, lines[error.line - first] if error.line >= first else b""
-        raise BadFile(f"{path.name}, line {number}: {error} in {_excerpt(line)}") from error
+        raise BadFile(bad_line(path.name, number, error, line)) from error
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
-        raise BadFile(f"{path.name}, line {number}: {_reason(error)} in {_excerpt(line)}") from error
+        raise BadFile(bad_line(path.name, number, error, line)) from error
 
 
 def _check_anything(messages: BinanceMessages, files: tuple[Path, ...], parts: list[Columns]) -> None:
@@ -146,14 +145,3 @@ def _times_go_back(path: Path, first: int, lines: list[bytes], last: int, last_n
 def _stamp(line: bytes, otherwise: int) -> int:
     stamp = line.partition(b" ")[0]
     return int(stamp) if stamp.isdigit() else otherwise
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"field {error.args[0]!r} is missing"
-    return str(error) or type(error).__name__
-
-
-def _excerpt(line: bytes) -> str:
-    text = line.decode("utf-8", "replace")
-    return repr(text if len(text) <= _EXCERPT else text[:_EXCERPT] + "…")

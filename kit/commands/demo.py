@@ -6,12 +6,12 @@ import argparse
 import asyncio
 import dataclasses
 import json
-import math
 import signal
 import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from kit.commands.arguments import positive
 from kit.commands.interrupts import held
 from kit.types.events import MarketEvent
 
@@ -59,18 +59,11 @@ class Summary:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `kit demo`."""
-    parser.add_argument("--seconds", type=_positive, default=30.0, help="how long to trade (default 30)")
+    parser.add_argument("--seconds", type=positive, default=30.0, help="how long to trade (default 30)")
     parser.add_argument("--replay", nargs="+", metavar="FILE", help="replay recorded streams instead of synthetic flow")
-    parser.add_argument("--speed", type=_positive, default=1.0, help="speed of the replay (default 1)")
+    parser.add_argument("--speed", type=positive, default=1.0, help="speed of the replay (default 1)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the synthetic flow (default 1)")
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object on the last line")
-
-
-def _positive(text: str) -> float:
-    number = float(text)
-    if not (math.isfinite(number) and number > 0):
-        raise argparse.ArgumentTypeError(f"{text} must be a finite number above 0")
-    return number
 
 
 def run(args: argparse.Namespace) -> int:

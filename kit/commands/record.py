@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kit.commands.arguments import positive
 from kit.commands.endpoints import endpoint_of
 from kit.commands.interrupts import held
 
@@ -28,19 +29,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `kit record`."""
     parser.add_argument("--exchange", required=True, help="the exchange, by ccxt's id, such as binance")
     parser.add_argument("--pair", required=True, nargs="+", help="the pairs, such as BTC/USDT")
-    parser.add_argument("--hours", type=_positive, help="how long (default: until Ctrl-C)")
+    parser.add_argument("--hours", type=positive, help="how long (default: until Ctrl-C)")
     parser.add_argument("--out", type=Path, default=Path("recording"), help="the folder (default: ./recording)")
     parser.add_argument(
         "--endpoint", metavar="URL|testnet", help="a stand-in for the exchange; 'testnet' runs kit's own meanwhile"
     )
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object on the last line")
-
-
-def _positive(text: str) -> float:
-    number = float(text)
-    if not (math.isfinite(number) and number > 0):
-        raise argparse.ArgumentTypeError(f"{text} must be a finite number above 0")
-    return number
 
 
 def run(args: argparse.Namespace) -> int:

@@ -32,14 +32,27 @@ class Sequence(NamedTuple):
 SequenceReader: TypeAlias = Callable[[Any], Sequence | None]
 
 
-class ThinSide(list):  # type: ignore[type-arg]  # stands in for ccxt's list of levels and stays empty
+class _Log:
+    """The changed levels of one side of a book."""
+
+    __slots__ = ()
+    changes: dict[float, float]
+
+    def drain(self) -> Levels:
+        """Return the logged levels and forget them."""
+        levels = tuple(self.changes.items())
+        self.changes.clear()
+        return levels
+
+
+class ThinSide(_Log, list):  # type: ignore[type-arg]  # stands in for ccxt's list of levels and stays empty
     """One side of a book that logs its changed levels and holds none."""
 
     __slots__ = ("changes",)
 
     def __init__(self) -> None:
         super().__init__()
-        self.changes: dict[float, float] = {}
+        self.changes = {}
 
     def store(self, price: float, size: float) -> None:
         """Log a level; size 0 removes it."""
@@ -57,12 +70,6 @@ class ThinSide(list):  # type: ignore[type-arg]  # stands in for ccxt's list of 
 
     def limit(self) -> None:
         """Trim nothing: there is nothing to trim."""
-
-    def drain(self) -> Levels:
-        """Return the logged levels and forget them."""
-        levels = tuple(self.changes.items())
-        self.changes.clear()
-        return levels
 
     def levels(self) -> Levels:
         """Return the logged levels that exist, for the snapshot that a reset began, and forget them."""
@@ -123,10 +130,9 @@ class ThinBook(Recorder, dict):  # type: ignore[type-arg]  # ccxt's books are di
         return self
 
 
-class _LoggingSide:
+class _LoggingSide(_Log):
     """Logs the changes of one of ccxt's own sides, in front of which it is mixed."""
 
-    changes: dict[float, float]
     _depth: int
 
     def __init__(self, deltas: Iterable[Any] = (), depth: int | None = None) -> None:
@@ -145,12 +151,6 @@ class _LoggingSide:
             for level in self[self._depth :]:  # type: ignore[index]
                 self.changes[float(level[0])] = 0.0
             super().limit()  # type: ignore[misc]
-
-    def drain(self) -> Levels:
-        """Return the logged levels and forget them."""
-        levels = tuple(self.changes.items())
-        self.changes.clear()
-        return levels
 
     def levels(self) -> Levels:
         """Return all levels and forget the log."""

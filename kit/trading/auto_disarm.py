@@ -65,7 +65,7 @@ class AutoDisarm:
             self.watch.begin(
                 (connector, side)
                 for connector in self._core.connectors.values()
-                if (side := connector.side_of("live")) is not None and not side.refused
+                if (side := connector.side_of("live")) is not None
             )
             self._watching = self._core.supervisor.spawn(self._keep_watch(), name="disarm watch")
 

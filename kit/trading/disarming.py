@@ -7,6 +7,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Final
 
 from kit.connectors.account_side import AccountSide
@@ -63,6 +64,9 @@ class DisarmRules:
 class DisarmWatch:
     """Looks for causes to disarm while accounts are armed or live.
 
+    A key that is refused as the watch begins is no cause, as nothing was traded with it; its account is watched from
+    the moment that the key recovers.
+
     ``look()`` is to be called every ``interval`` seconds from the core's loop, ``stood_still()`` at any time between.
     """
 
@@ -71,24 +75,28 @@ class DisarmWatch:
         self._rules = rules
         self._time_source = time_source
         self._sides: tuple[tuple[Connector, AccountSide], ...] = ()
+        self._refused_before: set[AccountSide] = set()
         self._ends: list[Callable[[], None]] = []
         self._pulse = self._gap = 0.0
         self._skipped: deque[tuple[float, int]] = deque()
         self._since: dict[tuple[str, str], float] = {}
         self._refusals = 0
-        self._refusal = self._key = ""
+        self._refusal = ""
+        self._keys: dict[AccountSide, str] = {}
 
     def begin(self, sides: Iterable[tuple[Connector, AccountSide]]) -> None:
         """Watch these accounts from now on; what was seen before is forgotten."""
         self.end()
         self._sides = tuple(sides)
+        self._refused_before = {side for _, side in self._sides if side.refused}
         self._pulse, self._gap = self._time_source.monotonic(), 0.0
         self._skipped.clear()
         self._since.clear()
-        self._refusals, self._refusal, self._key = 0, "", ""
+        self._refusals, self._refusal = 0, ""
+        self._keys.clear()
         for _, side in self._sides:
             add = side.pubsub.add_listener
-            self._ends.append(add(MarketEvent.OrderFailure, self._on_failure))
+            self._ends.append(add(MarketEvent.OrderFailure, partial(self._on_failure, side)))
             self._ends += [
                 add(tag, self._on_created) for tag in (MarketEvent.BuyOrderCreated, MarketEvent.SellOrderCreated)
             ]
@@ -99,6 +107,8 @@ class DisarmWatch:
             unsubscribe()
         self._ends.clear()
         self._sides = ()
+        self._refused_before.clear()
+        self._keys.clear()
 
     @property
     def interval(self) -> float:
@@ -129,8 +139,12 @@ class DisarmWatch:
         if cause := self.stood_still() or self._behind(now):
             yield cause
         for connector, side in self._sides:
-            if side.refused or self._key:
-                yield f"the key of {connector.name} is refused: {side.refused or self._key}"
+            if side in self._refused_before:
+                if side.refused:
+                    continue
+                self._refused_before.remove(side)
+            if refused := side.refused or self._keys.get(side):
+                yield f"the key of {connector.name} is refused: {refused}"
             yield from self._silences(connector, side, now)
         if (limit := self._rules().rejections) is not None and self._refusals >= limit:
             yield f"{self._refusals} orders in a row were refused, the last one: {self._refusal}"
@@ -167,13 +181,13 @@ class DisarmWatch:
         ordered = {order.trading_pair for order in connector.order_tracker.active_orders.values()}
         return (ordered | set(traded_pairs(self._core, connector))) & set(connector.trading_pairs)
 
-    def _on_failure(self, event: MarketOrderFailureEvent) -> None:
-        if event.error_type == _ORDINARY:
+    def _on_failure(self, side: AccountSide, event: MarketOrderFailureEvent) -> None:
+        if event.error_type == _ORDINARY or side in self._refused_before:
             return
         self._refusals += 1
         self._refusal = f"{event.error_type}: {event.error_message}"
         if event.error_type == _REFUSED:
-            self._key = event.error_message
+            self._keys[side] = event.error_message
 
     def _on_created(self, _: object) -> None:
         self._refusals = 0

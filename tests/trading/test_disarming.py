@@ -1,16 +1,19 @@
 """Live trading ends by itself: why, how soon, and that the strategy does not go on."""
 
+from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
 
 import kit
-from kit.errors import InvalidInput
+from kit.connectors.client_order_ids import ClientOrderIds
+from kit.connectors.connector import Connector
+from kit.errors import AuthenticationFailed, InvalidInput
 from kit.guard.messages import GuardReport
 from kit.trading.switch import TradingState
-from kit.types.market import StreamLost
+from kit.types.market import OrderBookSnapshot, StreamLost
 from kit.types.orders import OrderState, OrderUpdate, UserStreamStatus
-from tests.support.fake_venue import PAIR
+from tests.support.fake_venue import PAIR, FakeVenue
 from tests.support.switch_bench import Bench
 
 PAPER, ARMED, LIVE = TradingState.PAPER, TradingState.ARMED, TradingState.LIVE
@@ -148,6 +151,67 @@ async def test_a_key_that_is_refused_meanwhile(bench):
     bench.live.send(error)
     bench.live.auto = True
     await gone_back(bench, "the key of main account is refused: revoked")
+
+
+async def second_live(bench, refused):
+    """Add a second live connector whose key is refused, or was just before; the switch followed it."""
+    venue = FakeVenue()
+    venue.refuse = AuthenticationFailed("not yet") if refused else None
+    market = Connector(
+        "second",
+        venue,
+        [PAIR],
+        supervisor=bench.supervisor,
+        ids=ClientOrderIds("bench", time_source=bench.time),
+        account=venue,
+        orders=venue,
+        mode="live",
+        time_source=bench.time,
+    )
+    bench.connectors["second"] = market
+    market.open()
+    await bench.until(lambda: market.ready or market.trading_refused)
+    await bench.do(bench.switch.joined(market))
+
+    def speak():
+        venue._update_id += 1
+        bid, ask = venue.books[PAIR]
+        venue.emit(OrderBookSnapshot(PAIR, venue._update_id, bench.time.time(), (bid,), (ask,)))
+        bench.time.call_later(2.0, speak)
+
+    speak()
+    return market, venue
+
+
+async def test_a_key_that_recovers_while_live_is_watched_from_then_on(bench):
+    market, venue = await second_live(bench, refused=True)
+    for _ in range(40):
+        await bench.time.advance(1.0)
+        bench.tick()
+    assert bench.switch.state is LIVE  # a key that was refused before is no cause
+    venue.refuse = None
+    await market.retry_trading()
+    await bench.until(lambda: market.ready)
+    await bench.time.advance(1.0)
+    assert bench.switch.state is LIVE
+    venue.send(UserStreamStatus(False, 0.0, "planned"))
+    await bench.until(lambda: bench.switch.state is not LIVE)
+    assert "the private stream of second has been lost for 30" in bench.switch.reason
+    await market.close()
+
+
+async def test_the_key_that_is_refused_is_named_among_several(bench):
+    market, venue = await second_live(bench, refused=False)
+    venue.auto = False
+    order_id = market.buy(PAIR, Decimal("0.1"), kit.OrderType.LIMIT, Decimal(90))
+    venue.send(
+        OrderUpdate(
+            PAIR, OrderState.FAILED, 0.0, client_order_id=order_id, reason="revoked", error="AuthenticationFailed"
+        )
+    )
+    await bench.until(lambda: bench.switch.state is not LIVE)
+    assert bench.switch.reason == "the key of second is refused: revoked"
+    await market.close()
 
 
 async def test_what_the_core_tells(bench):

@@ -319,20 +319,28 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
     async def _add_connector(self, exchange_id: str, trading_pairs: Sequence[str], **options: Any) -> Connector:
         asked = configure(exchange_id, options["mode"], options["endpoint"], options["credentials"], options["paper"])
         async with self._lock:
-            options, config = await self._admit(exchange_id, options, asked)
-            name, before = options["name"] or exchange_id, tuple(self.connectors.values())
             try:
-                with self.guarding.connecting(config):
-                    connector = await self._connect(exchange_id, trading_pairs, **options)
-                    await self._cover(connector, config, fresh=connector not in before)
-            except BaseException:
-                await self._after_failing(name)
-                raise
+                connector, fresh = await self._bring_up(exchange_id, trading_pairs, options, asked)
             finally:
                 self._instance.settle()
             self._open_log(connector)
-            await self._let_in(connector, fresh=connector not in before)
+            await self._let_in(connector, fresh=fresh)
             return connector
+
+    async def _bring_up(
+        self, exchange_id: str, trading_pairs: Sequence[str], options: dict[str, Any], asked: ConnectorConfig
+    ) -> tuple[Connector, bool]:
+        """Return the connector, guarded where that is due, and whether it is a fresh one."""
+        options, config = await self._admit(exchange_id, options, asked)
+        name, before = options["name"] or exchange_id, tuple(self.connectors.values())
+        try:
+            with self.guarding.connecting(config):
+                connector = await self._connect(exchange_id, trading_pairs, **options)
+                await self._cover(connector, config, fresh=connector not in before)
+        except BaseException:
+            await self._after_failing(name)
+            raise
+        return connector, connector not in before
 
     async def _after_failing(self, name: str) -> None:
         """Follow a connector that did not come; the one whose place it was to take may have gone for it."""
@@ -367,9 +375,11 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
     ) -> tuple[dict[str, Any], ConnectorConfig]:
         """Return what to connect: what was asked for, or only its data where another process runs this core."""
         watched = self.read_only is not None
-        admitted = await self._instance.admit(options, options["name"] or exchange_id)
-        if watched and self.read_only is None:
-            self._swap_strategy(None)  # its market was a view
+        try:
+            admitted = await self._instance.admit(options, options["name"] or exchange_id)
+        finally:
+            if watched and self.read_only is None:
+                self._swap_strategy(None)  # its market was a view
         if admitted == options:
             return options, asked
         names = ("mode", "endpoint", "credentials", "paper")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,7 +58,8 @@ class CoreInstance:
         """Return a connector's options as they are, or as those of a view where another process runs the core."""
         if options["mode"] == "data":
             return dict(options)
-        if await asyncio.to_thread(self._lock.acquire):
+        await asyncio.to_thread(importlib.import_module, "filelock")
+        if self._lock.acquire():  # not in the thread: an interrupt would leave it taken, with nobody to know
             await self._own()
             endpoint = options["endpoint"]
             if self._telling is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from decimal import Decimal
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 import kit
 from kit.connectors import connector_manager
 from kit.errors import NotReady
+from kit.trading.instance import CoreInstance
+from kit.trading.instance_lock import InstanceLock
 from kit.trading.switch import TradingState
 from kit.trading_core import TradingCore
 from tests.support.fake_venue import PAIR, FakeVenue
@@ -126,6 +129,39 @@ async def test_a_live_connector_whose_checks_are_interrupted_does_not_stay(core,
     venue.fetch_server_time = fast
     assert "binance" not in core.connectors
     assert core.trading_state is TradingState.OFF
+
+
+async def test_an_admission_that_is_interrupted_leaves_the_name_to_other_processes(core, monkeypatch):
+    acquire = InstanceLock.acquire
+
+    def slowly(lock):
+        time.sleep(0.3)  # as a file system that is slow
+        return acquire(lock)
+
+    monkeypatch.setattr(InstanceLock, "acquire", slowly)
+    adding = asyncio.ensure_future(connect(core))
+    await asyncio.sleep(0.1)
+    adding.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await adding
+    await asyncio.sleep(0.5)
+    assert not core._instance._lock.held
+    assert not core.connectors
+    await connect(core)
+    assert core._instance._lock.held
+
+
+async def test_an_interrupt_just_after_the_name_was_taken_gives_it_back(core, monkeypatch):
+    own = CoreInstance._own
+
+    async def slowly(instance):
+        await own(instance)
+        await asyncio.sleep(10)
+
+    monkeypatch.setattr(CoreInstance, "_own", slowly)
+    await interrupted(connect(core))
+    assert not core._instance._lock.held
+    assert core.supervisor.names == ()
 
 
 def _slowly(seconds):

@@ -323,6 +323,7 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
                 connector, fresh = await self._bring_up(exchange_id, trading_pairs, options, asked)
             finally:
                 self._instance.settle()
+            connector.side.seen_only = lambda: "" if self.read_only is None else str(self.read_only)
             self._open_log(connector)
             await self._let_in(connector, fresh=fresh)
             return connector

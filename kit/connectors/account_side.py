@@ -16,7 +16,7 @@ from kit.core.pubsub import PubSub
 from kit.core.tasks import TaskSupervisor
 from kit.core.time_source import TimeSource
 from kit.core.waiting import wait_for
-from kit.errors import AuthenticationFailed, KitError, MissingCredentials, NotSupported, StopTrading
+from kit.errors import AuthenticationFailed, KitError, MissingCredentials, NotReady, NotSupported, StopTrading
 from kit.orders.balances import Balances
 from kit.orders.client_order_tracker import ClientOrderTracker
 from kit.orders.user_stream_tracker import UserStreamTracker
@@ -40,7 +40,8 @@ class AccountSide:
 
     Events of its orders and balances go out through its own ``pubsub``; the connector passes on those of the side that
     it trades with, so that accounts never mix. A refused key stops trading and says why in ``refused``, while the
-    connector's market data goes on. ``close_port`` ends the ports where they are this side's own.
+    connector's market data goes on. ``close_port`` ends the ports where they are this side's own. ``seen_only()`` tells
+    who trades instead, where the account is another process's that is only looked at here, else an empty text.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class AccountSide:
         self.order_tracker = ClientOrderTracker(self.pubsub, time=time_source.time)
         self.desk: OrderDesk | None = None
         self.user_stream: UserStreamTracker | None = None
+        self.seen_only: Callable[[], str] = str
         self._account = account
         self._close_port = close_port
         self._view = view
@@ -236,8 +238,13 @@ class AccountSide:
     # -- acting ----------------------------------------------------------------------------------------------------
 
     def trading_desk(self) -> OrderDesk:
-        """Return the desk; raises ``NotSupported`` without one, ``AuthenticationFailed`` where the key is refused."""
+        """Return the desk; raises ``AuthenticationFailed`` where the key is refused.
+
+        Without one it raises ``NotReady`` in a view of what another process runs, naming that, else ``NotSupported``.
+        """
         if self.desk is None:
+            if seen := self.seen_only():
+                raise NotReady(f"{self.name} places no orders here. {seen}")
             raise NotSupported(
                 f"{self.name} runs in mode {self.mode!r}, which places no orders; add the connector with mode='paper' "
                 "or 'live'"

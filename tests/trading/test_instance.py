@@ -7,12 +7,16 @@ from decimal import Decimal
 
 import pytest
 
+import kit
+from kit.connectors import connector_manager
+from kit.errors import NotReady, NotSupported
 from kit.orders.in_flight_order import InFlightOrder
 from kit.orders.session_log import PairTotals
 from kit.trading.instance_lock import Instance, InstanceLock, core_file, free_name, this_process
 from kit.trading.state_file import StateFile, connector_entry
 from kit.types.market import TradeType
 from kit.types.orders import Balance, OrderType
+from tests.support.fake_venue import FakeVenue
 
 ORDER = InFlightOrder(
     client_order_id="abc",
@@ -131,3 +135,26 @@ def test_a_process_says_what_it_is(monkeypatch, variables, what):
     assert instance.what == what
     assert str(os.getpid()) in str(instance)
     assert asdict(instance)["since"] == 1.0
+
+
+async def test_an_order_in_a_view_is_refused_naming_who_runs_the_core(monkeypatch):
+    venue = FakeVenue()
+    monkeypatch.setattr(connector_manager, "CcxtExchange", lambda *_, **__: venue)
+    core = kit.TradingCore("seen", tables=False, guard=False)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(InstanceLock, "acquire", lambda _: False)
+        StateFile(core_file("seen", "json")).write(content(instance=Instance(os.getpid(), 1.0, "a.ipynb")))
+        market = await core.add_connector("binance", ["BTC/USDT"], mode="paper")
+    assert market.mode == "data"
+    (order_id,) = market.in_flight_orders
+    told = rf"Core 'seen' runs in a\.ipynb \(pid {os.getpid()}, since .*\), live; this is a view of it"
+    with pytest.raises(NotReady, match=told):
+        market.buy("BTC/USDT", Decimal(1), price=Decimal(99))
+    with pytest.raises(NotReady, match=told):
+        market.cancel("BTC/USDT", order_id)
+    await core.remove_connector("binance")
+    await core.stop()
+    data = await core.add_connector("binance", ["BTC/USDT"])
+    with pytest.raises(NotSupported, match="mode 'data'"):
+        data.buy("BTC/USDT", Decimal(1), price=Decimal(99))
+    await core.stop()

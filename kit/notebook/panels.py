@@ -31,9 +31,10 @@ def depth(market: Connector, pair: str, *, levels: int = 200) -> DepthWidget:
     ``UnknownPair``.
     """
     from kit.notebook.depth_model import DepthModel
+    from kit.notebook.kinds import require_market
     from kit.notebook.widgets import DepthWidget
 
-    return DepthWidget(DepthModel(market, pair, levels))
+    return DepthWidget(DepthModel(require_market(market, "depth"), pair, levels))
 
 
 def ladder(market: Connector, pair: str, *, levels: int = 10) -> LadderWidget:
@@ -41,18 +42,20 @@ def ladder(market: Connector, pair: str, *, levels: int = 10) -> LadderWidget:
 
     Prices in quote, amounts in base. Raises ``InvalidInput`` and ``UnknownPair``.
     """
+    from kit.notebook.kinds import require_market
     from kit.notebook.ladder_model import LadderModel
     from kit.notebook.widgets import LadderWidget
 
-    return LadderWidget(LadderModel(market, pair, levels))
+    return LadderWidget(LadderModel(require_market(market, "ladder"), pair, levels))
 
 
 def orders(core: TradingCore) -> OrdersWidget:
     """Show the orders in flight live, each with a button that cancels it; amounts in base, prices in quote."""
+    from kit.notebook.kinds import require_core
     from kit.notebook.orders_model import OrdersModel
     from kit.notebook.widgets import OrdersWidget
 
-    return OrdersWidget(OrdersModel(core))
+    return OrdersWidget(OrdersModel(require_core(core, "orders")))
 
 
 def controls(strategy: StrategyBase, only: Iterable[str] | None = None) -> ControlsWidget:
@@ -63,9 +66,10 @@ def controls(strategy: StrategyBase, only: Iterable[str] | None = None) -> Contr
     ``InvalidInput`` for a name that is no parameter.
     """
     from kit.notebook.controls_model import ControlsModel
+    from kit.notebook.kinds import require_strategy
     from kit.notebook.widgets import ControlsWidget
 
-    return ControlsWidget(ControlsModel(strategy, only))
+    return ControlsWidget(ControlsModel(require_strategy(strategy, "controls"), only))
 
 
 def price(market: Connector, pair: str) -> PriceWidget:
@@ -73,26 +77,29 @@ def price(market: Connector, pair: str) -> PriceWidget:
 
     Prices in quote, one a second, from the core's ticks and while it is seen. Raises ``UnknownPair``.
     """
+    from kit.notebook.kinds import require_market
     from kit.notebook.price_model import PriceModel
     from kit.notebook.widgets import PriceWidget
 
-    return PriceWidget(PriceModel(market, pair))
+    return PriceWidget(PriceModel(require_market(market, "price"), pair))
 
 
 def pnl(core: TradingCore) -> PnlWidget:
     """Show profit (quote) and inventory (base) of this session's fills over time, fees included, for each market."""
+    from kit.notebook.kinds import require_core
     from kit.notebook.pnl_model import PnlModel
     from kit.notebook.widgets import PnlWidget
 
-    return PnlWidget(PnlModel(core))
+    return PnlWidget(PnlModel(require_core(core, "pnl")))
 
 
 def balances(core: TradingCore) -> BalancesWidget:
     """Show what each account holds live: total, available, in orders, worth in the quote of its first pair."""
     from kit.notebook.balances_model import BalancesModel
+    from kit.notebook.kinds import require_core
     from kit.notebook.widgets import BalancesWidget
 
-    return BalancesWidget(BalancesModel(core))
+    return BalancesWidget(BalancesModel(require_core(core, "balances")))
 
 
 def log(core: TradingCore, level: str = "info") -> LogWidget:
@@ -101,10 +108,11 @@ def log(core: TradingCore, level: str = "info") -> LogWidget:
     ``level`` is the least that is shown at first: ``debug``, ``info``, ``warning`` or ``error``; the panel's menu
     changes it. Raises ``InvalidInput`` for another.
     """
+    from kit.notebook.kinds import require_core
     from kit.notebook.log_model import LogModel
     from kit.notebook.widgets import LogWidget
 
-    return LogWidget(LogModel(core, level))
+    return LogWidget(LogModel(require_core(core, "log"), level))
 
 
 def cockpit(core: TradingCore) -> CockpitWidget:
@@ -115,8 +123,9 @@ def cockpit(core: TradingCore) -> CockpitWidget:
     """
     from kit.notebook.cockpit_model import CockpitModel
     from kit.notebook.cockpit_widget import CockpitWidget
+    from kit.notebook.kinds import require_core
 
-    known = _cockpits.get(core)
+    known = _cockpits.get(require_core(core, "cockpit"))
     widget = known() if known is not None else None
     if widget is None:
         widget = CockpitWidget(CockpitModel(core))
@@ -145,16 +154,18 @@ def health(core: TradingCore) -> HealthWidget:
     """Show how a core is, part by part: a figure and a verdict, good, look, bad, or off."""
     from kit.notebook.cockpit_widget import HealthWidget
     from kit.notebook.health_model import HealthModel
+    from kit.notebook.kinds import require_core
 
-    return HealthWidget(HealthModel(core))
+    return HealthWidget(HealthModel(require_core(core, "health")))
 
 
 def switch(core: TradingCore) -> SwitchWidget:
     """Show the live switch of a core: off, paper, armed, live, with the pre-flight checks and the confirmation."""
     from kit.notebook.cockpit_widget import SwitchWidget
+    from kit.notebook.kinds import require_core
     from kit.notebook.switch_model import SwitchModel
 
-    return SwitchWidget(SwitchModel(core))
+    return SwitchWidget(SwitchModel(require_core(core, "switch")))
 
 
 def red_button(core: TradingCore) -> RedWidget:
@@ -163,6 +174,7 @@ def red_button(core: TradingCore) -> RedWidget:
     ``kit.notebook.red_path()`` tells whether it does here.
     """
     from kit.notebook.cockpit_widget import RedWidget
+    from kit.notebook.kinds import require_core
     from kit.notebook.red_model import RedModel
 
-    return RedWidget(RedModel(core))
+    return RedWidget(RedModel(require_core(core, "red_button")))

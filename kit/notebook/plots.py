@@ -57,6 +57,9 @@ def plot_depth(
     """
     import plotly.graph_objects as go
 
+    from kit.notebook.kinds import require_book
+
+    require_book(book, "plot_depth")
     if levels < 1:
         raise InvalidInput(f"levels is {levels}; it must be at least 1")
     bids, asks = book.depth(levels)
@@ -139,6 +142,9 @@ def plot_pnl(
     """Draw price with own fills, inventory and profit over time, one below the other; see ``core.plot_pnl``."""
     from plotly.subplots import make_subplots
 
+    from kit.notebook.kinds import require_core
+
+    require_core(core, "plot_pnl")
     market, rows, fills = core.affinity.read(_read, core, trading_pair)
     base, quote = split_pair(market.trading_pair)
     titles = (f"price [{quote}]", f"inventory [{base}]", f"profit [{quote}]")

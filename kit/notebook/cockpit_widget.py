@@ -44,7 +44,7 @@ PARTS = ("switch", "red", "depth", "orders", "price", "pnl", "controls", "balanc
 def _script() -> str:
     """Return one script: what views share, each part closed in on itself, and what composes them."""
     parts = [f'"{name}": {closed_in(name)},' for name in PARTS]
-    return "\n".join([_read("live.js", "chart.js"), "const PARTS = {", *parts, "};", _read("cockpit.js")])
+    return "\n".join([_read("live.js", "canvas.js", "chart.js"), "const PARTS = {", *parts, "};", _read("cockpit.js")])
 
 
 class CockpitWidget(LiveWidget):

@@ -106,7 +106,7 @@ class LiveWidget(anywidget.AnyWidget):
 class DepthWidget(LiveWidget):
     """The depth chart on a canvas."""
 
-    _esm = _read("live.js", "depth.js")
+    _esm = _read("live.js", "canvas.js", "depth.js")
     _css = _read("live.css", "depth.css")
 
 
@@ -127,14 +127,14 @@ class OrdersWidget(LiveWidget):
 class PriceWidget(LiveWidget):
     """The price over time on a canvas."""
 
-    _esm = _read("live.js", "chart.js", "price.js")
+    _esm = _read("live.js", "canvas.js", "chart.js", "price.js")
     _css = _read("live.css", "price.css")
 
 
 class PnlWidget(LiveWidget):
     """Profit and inventory over time on a canvas, the figures of now beside it."""
 
-    _esm = _read("live.js", "chart.js", "pnl.js")
+    _esm = _read("live.js", "canvas.js", "chart.js", "pnl.js")
     _css = _read("live.css", "pnl.css")
 
 

@@ -1,7 +1,6 @@
 // Charts over time on a canvas: panes one below the other that share the time axis, marks of own fills, lines of own
 // resting orders, and a crosshair for pointer and keyboard.
 
-const CHART_COLOURS = ["text", "soft", "line", "ground", "bid", "ask", "bid-soft", "ask-soft", "own", "accent"];
 const SPANS = { "5 min": 300, "15 min": 900, "1 h": 3600, "6 h": 21600, all: Infinity };
 
 // Samples as the page keeps them: one array a column, the first one times in seconds since the epoch.
@@ -13,6 +12,12 @@ function chartAppend(columns, head, buffer) {
   columns.forEach((column, index) => {
     for (let i = 0; i < head.count; i += 1) column.push((bases[index] ?? 0) + values[index * head.count + i]);
   });
+}
+
+// What is shown: the last ``seconds``, or all there is where that is less, but half a minute at least.
+function chartRange(times, seconds) {
+  const to = times.length ? times[times.length - 1] : 1;
+  return { from: Math.min(Math.max(to - seconds, times[0] ?? 0), to - 30), to };
 }
 
 function chartSpan(id, onChange) {
@@ -29,15 +34,8 @@ function chartSpan(id, onChange) {
 }
 
 function timeChart(canvas, root, { describe, soon }) {
-  let colors = null, pointer = null, last = null, map = null;
-
-  function palette() {
-    if (colors) return colors;
-    const style = getComputedStyle(root);
-    colors = { font: style.fontFamily };
-    for (const name of CHART_COLOURS) colors[name] = style.getPropertyValue(`--kit-${name}`).trim();
-    return colors;
-  }
+  let map = null;
+  const drawing = drawingOn(canvas, root, { soon, start: () => map?.box.right ?? canvas.clientWidth });
 
   function firstShown(times, from) {
     let low = 0, high = times.length;
@@ -69,8 +67,7 @@ function timeChart(canvas, root, { describe, soon }) {
     return [low - air, high + air];
   }
 
-  function layout(spec, g) {
-    const width = canvas.clientWidth, height = canvas.clientHeight;
+  function layout(spec, { g, width, height }) {
     const panes = spec.panes.map((pane) => ({ pane, range: rangeOf(pane, spec.from) }));
     let wide = 30;
     for (const { pane, range } of panes) {
@@ -90,27 +87,20 @@ function timeChart(canvas, root, { describe, soon }) {
     }
     const span = Math.max(spec.to - spec.from, 1);
     return {
-      width, height, box, panes, from: spec.from, to: spec.to,
+      width, box, panes, from: spec.from, to: spec.to,
       x: (time) => box.left + (time - spec.from) / span * (box.right - box.left),
       time: (x) => spec.from + (x - box.left) / (box.right - box.left) * span,
     };
   }
 
   function draw(spec) {
-    last = spec;
-    const ratio = window.devicePixelRatio || 1;
-    const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-    if (!width || !height) return;
-    const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
-    if (canvas.width !== w || canvas.height !== h) { canvas.width = w; canvas.height = h; }
-    const g = canvas.getContext("2d"), c = palette();
-    g.setTransform(ratio, 0, 0, ratio, 0, 0);
-    g.clearRect(0, 0, width, height);
-    g.font = `11px ${c.font}`;
-    map = layout(spec, g);
+    const begun = drawing.begin();
+    if (!begun) return;
+    const { g, c } = begun;
+    map = layout(spec, begun);
     timeAxis(g, c);
     for (const each of map.panes) drawPane(g, c, each);
-    if (pointer !== null) crosshair(g, c);
+    if (drawing.pointer !== null) crosshair(g, c); else describe(null);
   }
 
   function timeAxis(g, c) {
@@ -234,32 +224,14 @@ function timeChart(canvas, root, { describe, soon }) {
   }
 
   function crosshair(g, c) {
-    const x = Math.min(Math.max(pointer, map.box.left), map.box.right);
+    const x = Math.min(Math.max(drawing.pointer, map.box.left), map.box.right);
     g.strokeStyle = c.soft;
     g.lineWidth = 1;
     for (const each of map.panes) stroke(g, Math.round(x) + 0.5, each.top, Math.round(x) + 0.5, each.bottom);
     describe(map.time(x), (time) => Math.abs(map.x(time) - x) < 6);
   }
 
-  function move(to) {
-    pointer = to;
-    if (to === null) describe(null);
-    soon();
-  }
-  canvas.addEventListener("pointermove", (event) => move(event.offsetX));
-  canvas.addEventListener("pointerleave", () => move(null));
-  canvas.addEventListener("blur", () => move(null));
-  canvas.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!step) return;
-    event.preventDefault();
-    event.stopPropagation();
-    const from = pointer ?? map?.box.right ?? canvas.clientWidth;
-    move(Math.min(Math.max(from + step * (event.shiftKey ? 20 : 4), 0), canvas.clientWidth));
-  });
-  const sizes = new ResizeObserver(() => last && soon());
-  sizes.observe(canvas);
-  return { draw, retheme() { colors = null; }, close() { sizes.disconnect(); } };
+  return { draw, retheme: drawing.retheme, close: drawing.close };
 }
 
 function nearest(times, time) {
@@ -271,35 +243,10 @@ function nearest(times, time) {
   return low > 0 && time - times[low - 1] < times[low] - time ? low - 1 : low;
 }
 
-function stroke(g, x1, y1, x2, y2) {
-  g.beginPath();
-  g.moveTo(x1, y1);
-  g.lineTo(x2, y2);
-  g.stroke();
-}
-
-function niceTicks(low, high, count) {
-  const rough = (high - low) / count;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((value) => value >= rough * 0.999);
-  const found = [];
-  for (let index = Math.ceil(low / step); index * step <= high; index += 1) found.push(index * step);
-  return found;
-}
-
 function timeStep(span, count) {
   const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
   return steps.find((step) => step >= span / count) ?? 86400 * Math.ceil(span / count / 86400);
 }
-
-function clockText(time, step = 1) {
-  const at = new Date(time * 1000), two = (value) => String(value).padStart(2, "0");
-  if (step >= 86400) return `${two(at.getMonth() + 1)}-${two(at.getDate())}`;
-  return `${two(at.getHours())}:${two(at.getMinutes())}${step < 60 ? `:${two(at.getSeconds())}` : ""}`;
-}
-
-const written = (value, decimals) =>
-  value.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
 
 function signedText(value, decimals) {
   const text = written(Math.abs(value), decimals);

@@ -4,8 +4,7 @@ function render({ model, el }) {
   const readout = make("span", { class: "soft readout" });
   const root = make("div", { class: "kit kit-depth", "data-lm-suppress-shortcuts": "true" }, make("div", { class: "head" }, pair, mid, state, readout), canvas);
   el.append(root);
-  let pointer = null, last = null, labelled = 0;
-  let colors = null;
+  const label = slowLabel(canvas), drawing = drawingOn(canvas, root, { soon: () => view.soon() });
 
   const view = connect(model, root, {
     merge(_state, frame, buffers) {
@@ -18,33 +17,20 @@ function render({ model, el }) {
       });
       return { ...frame, bid: side(0, bids), ask: side(2 * bids, asks) };
     },
-    paint(frame) { last = frame; head(frame); draw(frame); },
-    retheme() { colors = null; },
+    paint(frame) { head(frame); draw(frame); },
+    retheme: drawing.retheme,
   });
 
   function head(frame) {
     setText(pair, frame.pair);
     setText(mid, frame.bids && frame.asks ? `mid ${frame.mid} ${frame.quote} · spread ${frame.spread}` : "no levels yet");
     showState(state, frame.state);
-    const now = performance.now();
-    if (now - labelled < 5000) return; // a label that changes four times a second helps no screen reader
-    labelled = now;
     const total = (side) => amount(side.sums.length ? side.sums[side.sums.length - 1] : 0);
-    canvas.setAttribute("aria-label", `Depth of ${frame.pair}: mid ${frame.mid} ${frame.quote}, ` +
+    label(() => `Depth of ${frame.pair}: mid ${frame.mid} ${frame.quote}, ` +
       `${total(frame.bid)} ${frame.base} bid and ${total(frame.ask)} asked within sight, ${frame.marks.length} own orders`);
   }
 
-  function palette() {
-    if (colors) return colors;
-    const style = getComputedStyle(root);
-    const of = (name) => style.getPropertyValue(`--kit-${name}`).trim();
-    colors = { font: style.fontFamily };
-    for (const name of ["text", "soft", "line", "ground", "bid", "ask", "bid-soft", "ask-soft", "own"]) colors[name] = of(name);
-    return colors;
-  }
-
-  function geometry(frame) {
-    const width = canvas.clientWidth, height = canvas.clientHeight;
+  function geometry(frame, width, height) {
     const centre = frame.reference;
     const far = (side) => side.prices.length ? Math.abs(side.prices[side.prices.length - 1] - centre) : 0;
     const reach = Math.max(far(frame.bid), far(frame.ask)) || 1;
@@ -52,7 +38,7 @@ function render({ model, el }) {
     const top = Math.max(last(frame.bid), last(frame.ask)) * 1.06 || 1;
     const box = { left: 4, right: width - 46, top: 6, bottom: height - 20 };
     return {
-      width, height, centre, reach, top, box,
+      width, centre, reach, top, box,
       x: (price) => box.left + (0.5 + (price - centre) / reach / 2) * (box.right - box.left),
       y: (amount) => box.bottom - amount / top * (box.bottom - box.top),
       price: (x) => centre + ((x - box.left) / (box.right - box.left) - 0.5) * 2 * reach,
@@ -60,20 +46,14 @@ function render({ model, el }) {
   }
 
   function draw(frame) {
-    const ratio = window.devicePixelRatio || 1;
-    const map = geometry(frame), c = palette();
-    if (!map.width || !map.height) return;
-    const [w, h] = [Math.round(map.width * ratio), Math.round(map.height * ratio)];
-    if (canvas.width !== w || canvas.height !== h) { canvas.width = w; canvas.height = h; }
-    const g = canvas.getContext("2d");
-    g.setTransform(ratio, 0, 0, ratio, 0, 0);
-    g.clearRect(0, 0, map.width, map.height);
-    g.font = `11px ${c.font}`;
+    const begun = drawing.begin();
+    if (!begun) return;
+    const { g, c, width, height } = begun, map = geometry(frame, width, height);
     axes(g, frame, map, c);
     curve(g, frame.bid, map, map.box.left, c.bid, c["bid-soft"]);
     curve(g, frame.ask, map, map.box.right, c.ask, c["ask-soft"]);
     for (const mark of frame.marks) drawMark(g, frame, mark, map, c);
-    if (pointer !== null) crosshair(g, frame, map, c); else setText(readout, "");
+    if (drawing.pointer !== null) crosshair(g, frame, map, c); else setText(readout, "");
   }
 
   function axes(g, frame, map, c) {
@@ -83,19 +63,19 @@ function render({ model, el }) {
     g.lineWidth = 1;
     g.textBaseline = "middle";
     g.textAlign = "left";
-    for (const value of ticks(0, map.top, Math.max(2, Math.floor((box.bottom - box.top) / 45)))) {
+    for (const value of niceTicks(0, map.top, Math.max(2, Math.floor((box.bottom - box.top) / 45)))) {
       const y = Math.round(map.y(value)) + 0.5;
-      line(g, box.left, y, box.right, y);
+      stroke(g, box.left, y, box.right, y);
       g.fillText(short(value), box.right + 6, y);
     }
     g.textBaseline = "top";
     g.textAlign = "center";
-    for (const value of ticks(map.centre - map.reach, map.centre + map.reach, Math.max(2, Math.floor(map.width / 110)))) {
+    for (const value of niceTicks(map.centre - map.reach, map.centre + map.reach, Math.max(2, Math.floor(map.width / 110)))) {
       const x = map.x(value);
-      const text = price(value, frame.decimals[0]);
+      const text = written(value, frame.decimals[0]);
       const half = g.measureText(text).width / 2;
       if (x - half < 0 || x + half > box.right + 4) continue;
-      line(g, Math.round(x) + 0.5, box.bottom, Math.round(x) + 0.5, box.bottom + 4);
+      stroke(g, Math.round(x) + 0.5, box.bottom, Math.round(x) + 0.5, box.bottom + 4);
       g.fillText(text, x, box.bottom + 6);
     }
   }
@@ -138,20 +118,20 @@ function render({ model, el }) {
     if (beyond) return;
     g.strokeStyle = c.own;
     g.setLineDash([2, 3]);
-    line(g, Math.round(x) + 0.5, y + 7, Math.round(x) + 0.5, map.box.bottom);
+    stroke(g, Math.round(x) + 0.5, y + 7, Math.round(x) + 0.5, map.box.bottom);
     g.setLineDash([]);
   }
 
   function crosshair(g, frame, map, c) {
-    const x = Math.min(Math.max(pointer, map.box.left), map.box.right);
+    const x = Math.min(Math.max(drawing.pointer, map.box.left), map.box.right);
     const at = map.price(x);
     const isBuy = at < map.centre;
     const depth = depthAt(isBuy ? frame.bid : frame.ask, at, isBuy);
     g.strokeStyle = c.soft;
     g.lineWidth = 1;
-    line(g, Math.round(x) + 0.5, map.box.top, Math.round(x) + 0.5, map.box.bottom);
+    stroke(g, Math.round(x) + 0.5, map.box.top, Math.round(x) + 0.5, map.box.bottom);
     const near = frame.marks.find(([where]) => Math.abs(map.x(where) - x) < 7);
-    setText(readout, `${price(at, frame.decimals[0])} ${frame.quote}: ${amount(depth)} ${frame.base}` +
+    setText(readout, `${written(at, frame.decimals[0])} ${frame.quote}: ${amount(depth)} ${frame.base}` +
       (near ? ` · own ${near[2] ? "buy" : "sell"} ${near[1]} (${near[3].replaceAll("_", " ")})` : ""));
   }
 
@@ -164,39 +144,9 @@ function render({ model, el }) {
     return total;
   }
 
-  function move(to) { pointer = to; view.soon(); }
-  canvas.addEventListener("pointermove", (event) => move(event.offsetX));
-  canvas.addEventListener("pointerleave", () => move(null));
-  canvas.addEventListener("blur", () => move(null));
-  canvas.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!step) return;
-    event.preventDefault();
-    event.stopPropagation();
-    move(Math.min(Math.max((pointer ?? canvas.clientWidth / 2) + step * (event.shiftKey ? 20 : 4), 0), canvas.clientWidth));
-  });
-  const sizes = new ResizeObserver(() => last && view.soon());
-  sizes.observe(canvas);
-  return () => { sizes.disconnect(); view.close(); };
+  return () => { drawing.close(); view.close(); };
 }
 
-function line(g, x1, y1, x2, y2) {
-  g.beginPath();
-  g.moveTo(x1, y1);
-  g.lineTo(x2, y2);
-  g.stroke();
-}
-
-function ticks(low, high, count) {
-  const rough = (high - low) / count;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((value) => value >= rough);
-  const found = [];
-  for (let value = Math.ceil(low / step) * step; value <= high; value += step) found.push(value);
-  return found;
-}
-
-const price = (value, decimals) => value.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
 const amount = (value) => value.toLocaleString("en-US", { maximumSignificantDigits: 5 });
 const short = (value) => value.toLocaleString("en-US", { notation: "compact", maximumSignificantDigits: 3 });
 

@@ -100,3 +100,10 @@ function showState(element, state) {
   setText(element, state);
   element.hidden = !state;
 }
+
+// A time in seconds since the epoch by the reader's clock, as fine as ``step`` seconds ask for.
+function clockText(time, step = 1) {
+  const at = new Date(time * 1000), two = (value) => String(value).padStart(2, "0");
+  if (step >= 86400) return `${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+  return `${two(at.getHours())}:${two(at.getMinutes())}${step < 60 ? `:${two(at.getSeconds())}` : ""}`;
+}

@@ -23,7 +23,7 @@ function render({ model, el }) {
     const [first, ...rest] = text.split("\n");
     const said = make("span", { class: "text" }, first);
     const element = make("li", { class: name, "data-level": number },
-      make("time", { class: "soft" }, clockOf(time)), make("span", { class: "level" }, name),
+      make("time", { class: "soft" }, clockText(time)), make("span", { class: "level" }, name),
       make("span", { class: "source soft", title: source }, source.replace(/^kit\./, "")), said);
     if (count > 1) said.append(make("span", { class: "times" }, `${count} times`));
     if (rest.length) said.append(make("details", {}, make("summary", {}, `${rest.length} more lines`), make("pre", {}, rest.join("\n"))));
@@ -46,7 +46,7 @@ function render({ model, el }) {
   }
 
   function fault([where, kind, text, count, first, last, traceback]) {
-    const when = count > 1 ? `${count} times, ${clockOf(first)} to ${clockOf(last)}` : clockOf(last);
+    const when = count > 1 ? `${count} times, ${clockText(first)} to ${clockText(last)}` : clockText(last);
     const head = make("summary", {}, make("b", {}, kind), ` in ${where}: ${text.split("\n")[0]} `, make("span", { class: "times" }, when));
     return make("details", { "data-error": `${where} ${kind}` }, head, make("pre", { tabindex: "0" }, traceback || text));
   }
@@ -98,11 +98,6 @@ function render({ model, el }) {
   below.addEventListener("click", () => { toEnd(); list.focus(); });
   clear.addEventListener("click", () => view.command({ do: "clear errors" }));
   return view.close;
-}
-
-function clockOf(time) {
-  const at = new Date(time * 1000), two = (value) => String(value).padStart(2, "0");
-  return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
 }
 
 export default { render };

@@ -15,7 +15,8 @@ function render({ model, el }) {
   const root = make("div", { class: "kit kit-pnl", "data-lm-suppress-shortcuts": "true" },
     make("div", { class: "head" }, make("b", { class: "what" }, "PnL"), title, choice, state, readout, span.select), none, make("div", { class: "both" }, figures, canvas));
   el.append(root);
-  let last = null, chosen = "", labelled = 0;
+  const label = slowLabel(canvas);
+  let last = null, chosen = "";
 
   const view = connect(model, root, {
     merge(before, frame, buffers) {
@@ -67,10 +68,7 @@ function render({ model, el }) {
       setText(cells[name].unit, unit ? ` ${unit}` : "");
     }
     cells.profit.value.className = { good: "gain", bad: "loss" }[shown.tone] ?? "";
-    const now = performance.now();
-    if (now - labelled < 5000) return;
-    labelled = now;
-    canvas.setAttribute("aria-label", `Profit of ${shown.label} over time: ${shown.pnl} ${shown.quote} now, ` +
+    label(() => `Profit of ${shown.label} over time: ${shown.pnl} ${shown.quote} now, ` +
       `inventory ${shown.inventory} ${shown.base}, ${shown.fills} fills`);
   }
 
@@ -79,10 +77,8 @@ function render({ model, el }) {
     if (!shown) return;
     const [times, , inventory, pnl] = frame.tracks.get(shown.key) ?? chartColumns(4);
     const [, amounts, money] = shown.decimals;
-    const to = times.length ? times[times.length - 1] : 1;
-    const from = Math.max(to - span.seconds, times[0] ?? 0);
     chart.draw({
-      from: Math.min(from, to - 30), to,
+      ...chartRange(times, span.seconds),
       panes: [
         { share: 1.5, zero: true, label: `profit [${shown.quote}]`, least: 10 ** -money * 2,
           write: (value) => signedText(value, money), lines: [{ times, values: pnl, signed: true }] },

@@ -6,7 +6,8 @@ function render({ model, el }) {
   const root = make("div", { class: "kit kit-price", "data-lm-suppress-shortcuts": "true" },
     make("div", { class: "head" }, pair, mid, state, readout, span.select), canvas);
   el.append(root);
-  let last = null, labelled = 0;
+  const label = slowLabel(canvas);
+  let last = null;
 
   const view = connect(model, root, {
     merge(before, frame, buffers) {
@@ -35,19 +36,14 @@ function render({ model, el }) {
     setText(pair, frame.pair);
     setText(mid, frame.mid === "—" ? "no price yet" : `mid ${frame.mid} ${frame.quote}`);
     showState(state, frame.state);
-    const now = performance.now();
-    if (now - labelled < 5000) return;
-    labelled = now;
-    canvas.setAttribute("aria-label", `Price of ${frame.pair}: mid ${frame.mid} ${frame.quote}, ` +
+    label(() => `Price of ${frame.pair}: mid ${frame.mid} ${frame.quote}, ` +
       `${frame.fills.length} own fills, ${frame.orders.length} own orders`);
   }
 
   function show(frame) {
     const [times, values] = frame.columns;
-    const to = times.length ? times[times.length - 1] : 1;
-    const from = Math.max(to - span.seconds, times[0] ?? 0);
     chart.draw({
-      from: Math.min(from, to - 30), to,
+      ...chartRange(times, span.seconds),
       panes: [{
         write: (value) => written(value, frame.decimals),
         least: 10 ** -frame.decimals * 10,

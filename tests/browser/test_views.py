@@ -61,6 +61,7 @@ def trouble(notebook):
 def test_panels_of_price_profit_balances_and_log(lab, tall, screenshot):
     page = tall
     notebook = Notebook.write(page, lab, "views.ipynb", PANELS)
+    notebook.theme("Light")
     notebook.run_all()
     price, pnl, balances, log = (page.locator(f".kit-{name}") for name in ("price", "pnl", "balances", "log"))
 
@@ -124,6 +125,7 @@ def test_objects_draw_themselves(lab, tall, screenshot):
     page = tall
     page.set_viewport_size({"width": 1280, "height": 5200})
     notebook = Notebook.write(page, lab, "objects.ipynb", OBJECTS)
+    notebook.theme("Light")
     notebook.run_all()
     cells = page.locator(".jp-Notebook .jp-CodeCell")
     expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=30_000)

@@ -75,6 +75,14 @@ def test_panels(lab, page, screenshot, loop):
     expect(orders.locator("tbody tr")).to_have_count(4, timeout=15_000)
     assert depth.locator("canvas").evaluate(COLOURS) > 4
     changed(page, ladder.locator("tbody tr.bid").first)
+
+    # The chart is read by keyboard and by pointer.
+    depth.locator("canvas").press("ArrowRight")
+    expect(depth.locator(".readout")).to_have_text(re.compile(r"^[\d,]+\.\d\d USDT: [\d,.]+ BTC"))
+    depth.locator("canvas").blur()
+    expect(depth.locator(".readout")).to_have_text("")
+    depth.locator("canvas").hover(position={"x": 200, "y": 60})
+    expect(depth.locator(".readout")).to_contain_text("BTC")
     screenshot(f"panels-light-{loop}")
 
     # A wrong set is refused beside its field, and nothing of it is applied.

@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
+_PATIENCE = 20_000
+"""Milliseconds that a page has to show what is expected of it: a machine that runs other tests beside takes long."""
+
 _CHROMIUM_OPTIONS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -113,8 +116,9 @@ class LabServer:
 @contextmanager
 def browser() -> Iterator[Any]:
     """Yield a headless Chromium."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=_PATIENCE)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=_CHROMIUM_OPTIONS)
         try:

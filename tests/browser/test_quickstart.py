@@ -9,6 +9,7 @@ from tests.browser.notebook import Notebook
 def test_run_all(lab, page, screenshot):
     notebook = Notebook(page, lab, "00_quickstart.ipynb").open()
     notebook.run_all()
+    assert notebook.errors() == []
     for source, text in [("book.bids.head()", "cumulative"), ("core.orders.tail(8)", "client_order_id")]:
         output = cell(page, source).locator(".jp-Cell-outputArea")
         output.scroll_into_view_if_needed()
@@ -19,6 +20,6 @@ def test_run_all(lab, page, screenshot):
     screenshot("quickstart-depth")
     cell(page, "core.fills").scroll_into_view_if_needed()
     screenshot("quickstart-fills")
-    expect(page.locator(".jp-Notebook .jp-OutputArea-output[data-mime-type*='stderr']")).to_have_count(0)
+    assert page.locator(".jp-Notebook .jp-OutputArea-output[data-mime-type*='stderr']").all_inner_texts() == []
     stop = "report = await core.stop()\nprint(report.clean, len(await testnet.open_orders()))"
     assert notebook.ask(stop).splitlines()[-1] == "True 0"

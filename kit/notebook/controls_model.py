@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kit.core.affinity import LoopAffinity
 from kit.core.network_iterator import NetworkIterator, NetworkStatus
 from kit.errors import InvalidInput, KitError, NotSupported
+from kit.notebook.form_words import in_form_words
 from kit.notebook.formats import escape, html_table, split_pair
 from kit.notebook.panel import Frame
 from kit.notebook.param_text import ParamText
@@ -38,7 +39,8 @@ class ControlsModel:
                 raise_unknown(name, type(strategy.params.model))
         self.strategy = strategy
         self.name = f"controls of {strategy.name}"
-        self._texts = {name: ParamText(fields[name], _units(strategy)) for name in names}
+        self._all_texts = {name: ParamText(field, _units(strategy)) for name, field in fields.items()}
+        self._texts = {name: self._all_texts[name] for name in names}
         self._folded = only is None
         self._presets = PresetList(strategy.params, self._texts)
         self._painted: tuple[object, ...] = ()
@@ -140,7 +142,8 @@ class ControlsModel:
                 return self._presets.save(str(message.get("name")), changes, replace=message.get("replace") is True)
             self.strategy.params.update(changes)
         except InvalidInput as error:
-            return {"ok": False, "errors": self._sort(str(error)), "text": f"nothing was {what}: {error}"}
+            refusal = in_form_words(str(error), self._all_texts)
+            return {"ok": False, "errors": self._sort(refusal), "text": f"nothing was {what}: {refusal}"}
         waits = bool(self.strategy.params.pending)
         return {"text": "applies on the next tick" if waits else "applied"}
 

@@ -60,6 +60,10 @@ class ParamText:
         text = f"{number:f}"
         return text.rstrip("0").rstrip(".") if "." in text else text
 
+    def quantity(self, number: str) -> str:
+        """Return the text of a number, as code writes it, with ``%`` where the form shows it so."""
+        return f"{self._write_number(number)} %" if self.percent else number
+
     def read(self, text: str) -> Any:
         """Return the value that a text means; raises ``InvalidInput`` that says what may be entered."""
         text = text.strip()
@@ -120,12 +124,12 @@ class ParamText:
         words = [f"{word} {self._write_number(bound)}{unit}" for word, bound in bounds if bound is not None]
         kind = "a whole number" if field.kind == "int" else "a number"
         if self.input in ("toggle", "choice", "text", "fixed"):
-            text = "" if self.input in ("toggle", "fixed") else field.allowed
+            text = "" if self.input in ("toggle", "fixed") else field.allowed.removesuffix(", or None for off")
         elif self.input == "list":
             text = "numbers parted by commas" + (f", each {' and '.join(words)}" if words else "")
         else:
             text = f"{kind} {' and '.join(words)}" if words else kind + (f" ({self.unit})" if self.unit else "")
-        return f"{text}; empty is off" if field.optional and self.input in ("number", "list") else text
+        return f"{text}; empty is off" if field.optional and text else text
 
     def slider(self, value: Any) -> dict[str, float] | None:
         """Return ``min``, ``max`` and ``step`` of a slider around a value, ``None`` where one is no help.

@@ -277,9 +277,9 @@ def _wrong_spreads(params: PureMarketMakingParams) -> list[str]:
     farthest = params.bid_spread + (params.order_levels - 1) * params.order_level_spread
     if farthest >= 1 and params.bid_order_level_spreads is None and params.order_override is None:
         problems.append(
-            f"the farthest buy order would have a price of zero or less: bid_spread {params.bid_spread} + "
-            f"{params.order_levels - 1} levels x order_level_spread {params.order_level_spread} = {farthest} must stay "
-            f"below 1; lower order_levels or order_level_spread"
+            f"the farthest buy order would have a price of zero or less: bid_spread {params.bid_spread} and "
+            f"{params.order_levels - 1} times order_level_spread {params.order_level_spread} make up the whole price "
+            f"or more; lower order_levels or order_level_spread"
         )
     if not params.take_if_crossed:
         spreads: dict[str, Decimal] = {"bid_spread": params.bid_spread, "ask_spread": params.ask_spread}

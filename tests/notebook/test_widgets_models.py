@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr, model_validator
+from pydantic import SecretStr, field_validator, model_validator
 
 import kit
 from kit.core.affinity import LoopAffinity
@@ -372,9 +372,55 @@ def test_a_rule_of_several_parameters_is_told_beside_each(form, strategy):
     answer = enter(form, spread="2")
     assert not answer["ok"]
     assert set(answer["errors"]) == {"spread", "width"}
-    assert "spread 0.02 is above width 0.01" in answer["text"]
+    assert "spread 2 % is above width 1 %" in answer["text"]
+    assert answer["errors"]["width"].endswith("spread 2 % is above width 1 %")
     assert strategy.params.spread == D("0.001")
     assert enter(form, spread="2", width="3") == {"text": "applied"}
+
+
+class Making(kit.Strategy):
+    Params = kit.PureMarketMaking.Params
+
+
+def refused(changes, **values):
+    """Return what the form of pure market making says to values that make no sense together."""
+    plain = {"bid_spread": "0.001", "ask_spread": "0.001", "order_amount": "0.01", **changes}
+    form = ControlsModel(Making(**plain), [*values])
+    answer = enter(form, **values)
+    assert not answer["ok"]
+    return answer
+
+
+def test_refusals_of_a_set_speak_as_the_form_does():
+    text = refused({}, bid_spread="-0.15")["errors"]["bid_spread"]
+    assert text.startswith("PureMarketMaking: bid_spread = -0.15 % is not above 0, so the order would cross")
+    text = refused({"price_floor": 100}, price_ceiling="99.5")["errors"]["price_ceiling"]
+    assert "price_ceiling 99.5 is below price_floor 100" in text
+    assert "or off for one of them" in text
+    text = refused({}, price_ceiling_pct="-2")["text"]
+    assert "price_ceiling_pct -2 % is below price_floor_pct -1 %" in text
+    text = refused({"order_level_spread": "0.1"}, bid_spread="10", order_levels="10")["text"]
+    assert "bid_spread 10 % and 9 times order_level_spread 10 % make up the whole price" in text
+
+
+def test_a_refusal_of_one_value_by_a_rule_of_its_own_speaks_as_the_form_does():
+    class Odd(kit.Strategy):
+        class Params(kit.Params):
+            spread: Decimal | None = kit.param("0.01", gt=0, lt="0.05", unit="fraction")
+            mood: Literal["calm", "bold"] | None = kit.param(None)
+
+            @field_validator("spread")
+            @classmethod
+            def _odd(cls, value):
+                if value == D("0.02"):
+                    raise ValueError("is not liked")
+                return value
+
+    form = ControlsModel(Odd())
+    told = "spread = 2 % is not liked; allowed: a number above 0 % and below 5 %; empty is off"
+    assert enter(form, spread="2")["errors"]["spread"].endswith(told)
+    fields = {entry["name"]: entry for entry in form.frame(full=True).content["fields"]}
+    assert fields["mood"]["allowed"] == "one of 'calm', 'bold'; empty is off"
 
 
 def test_changes_wait_for_the_tick_and_code_shows_at_once(form, strategy):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.fake_venue import FakeVenue
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _interrupts_reach_children() -> Iterator[None]:
@@ -40,3 +42,11 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         del os.environ["KIT_STATE"]
     else:
         os.environ["KIT_STATE"] = before
+
+
+@pytest.fixture
+def venue(monkeypatch: pytest.MonkeyPatch) -> FakeVenue:
+    """Stand in for every exchange that a core connects to."""
+    venue = FakeVenue()
+    monkeypatch.setattr("kit.connectors.connector_manager.CcxtExchange", lambda *_, **__: venue)
+    return venue

@@ -12,15 +12,7 @@ from kit.errors import AuthenticationFailed, InvalidInput, MissingCredentials, N
 from kit.trading_core import MAX_STRATEGY_ERRORS, TradingCore
 from kit.types.orders import OrderState, OrderUpdate
 from tests.support.fake_venue import PAIR, FakeVenue
-
-CREDENTIALS = kit.Credentials("key", "secret")
-
-
-@pytest.fixture
-def venue(monkeypatch) -> FakeVenue:
-    venue = FakeVenue()
-    monkeypatch.setattr(connector_manager, "CcxtExchange", lambda *_, **__: venue)
-    return venue
+from tests.support.faked_core import CREDENTIALS, Quoter, connect, until
 
 
 @pytest.fixture
@@ -29,22 +21,6 @@ async def core(venue):
     yield core
     report = await core.stop()
     assert report.clean
-
-
-async def connect(core, **options):
-    return await core.add_connector("binance", [PAIR], mode="live", credentials=CREDENTIALS, **options)
-
-
-async def until(condition, timeout=5.0):
-    async with asyncio.timeout(timeout):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-class Quoter(kit.Strategy):
-    def on_tick(self, timestamp):
-        if not self.active_orders:
-            self.buy("1", "99")
 
 
 class Failing(kit.Strategy):
@@ -385,9 +361,7 @@ async def test_the_session_outlives_stops_and_replacements(core, venue):
     assert len(core.fills) == 1
 
 
-def test_a_core_whose_loop_ended_without_stop_says_so_and_goes_on(monkeypatch, caplog):
-    venue = FakeVenue()
-    monkeypatch.setattr(connector_manager, "CcxtExchange", lambda *_, **__: venue)
+def test_a_core_whose_loop_ended_without_stop_says_so_and_goes_on(venue, caplog):
     core = TradingCore("left behind", guard=False)
 
     async def leave():

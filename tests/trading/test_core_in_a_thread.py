@@ -8,19 +8,10 @@ from decimal import Decimal
 import pytest
 
 import kit
-from kit.connectors import connector_manager
 from kit.errors import NotReady
 from kit.trading_core import TradingCore
-from tests.support.fake_venue import PAIR, FakeVenue
-
-CREDENTIALS = kit.Credentials("key", "secret")
-
-
-@pytest.fixture
-def venue(monkeypatch) -> FakeVenue:
-    venue = FakeVenue()
-    monkeypatch.setattr(connector_manager, "CcxtExchange", lambda *_, **__: venue)
-    return venue
+from tests.support.fake_venue import PAIR
+from tests.support.faked_core import Quoter, quoting, until
 
 
 @pytest.fixture
@@ -35,22 +26,6 @@ def threads():
     return [thread.name for thread in threading.enumerate() if "threaded" in thread.name]
 
 
-async def until(condition, timeout=5.0):
-    async with asyncio.timeout(timeout):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-async def connect(core):
-    return await core.add_connector("binance", [PAIR], mode="live", credentials=CREDENTIALS)
-
-
-class Quoter(kit.Strategy):
-    def on_tick(self, timestamp):
-        if not self.active_orders:
-            self.buy("1", "99", level=3)
-
-
 class Churner(kit.Strategy):
     """Replaces ten orders each tick."""
 
@@ -58,14 +33,6 @@ class Churner(kit.Strategy):
         self.cancel_all()
         for number in range(10):
             self.buy("0.1", str(90 - number))
-
-
-async def quoting(core, strategy_class=Quoter):
-    market = await connect(core)
-    core.strategy = strategy = strategy_class(market, PAIR)
-    await core.start()
-    await until(lambda: [order for order in market.in_flight_orders.values() if order.exchange_order_id])
-    return market, strategy
 
 
 async def test_calls_of_this_thread_reach_it(core):

@@ -8,28 +8,13 @@ from decimal import Decimal
 import pytest
 
 import kit
-from kit.connectors import connector_manager
 from kit.errors import NotReady
 from kit.trading.instance import CoreInstance
 from kit.trading.instance_lock import InstanceLock
 from kit.trading.switch import TradingState
 from kit.trading_core import TradingCore
-from tests.support.fake_venue import PAIR, FakeVenue
-
-CREDENTIALS = kit.Credentials("key", "secret")
-
-
-class Quoter(kit.Strategy):
-    def on_tick(self, timestamp):
-        if not self.active_orders:
-            self.buy("1", "99")
-
-
-@pytest.fixture
-def venue(monkeypatch) -> FakeVenue:
-    venue = FakeVenue()
-    monkeypatch.setattr(connector_manager, "CcxtExchange", lambda *_, **__: venue)
-    return venue
+from tests.support.fake_venue import PAIR
+from tests.support.faked_core import Quoter, connect, until
 
 
 @pytest.fixture
@@ -38,16 +23,6 @@ async def core(venue):
     yield core
     venue.auto = True
     await core.stop()
-
-
-async def connect(core, mode="live", **options):
-    return await core.add_connector("binance", [PAIR], mode=mode, credentials=CREDENTIALS, **options)
-
-
-async def until(condition, timeout=5.0):
-    async with asyncio.timeout(timeout):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def interrupted(work, seconds=0.3):

@@ -8,20 +8,11 @@ from typing import ClassVar
 import pytest
 
 import kit
-from kit.connectors import connector_manager
 from kit.errors import InvalidInput, NotReady
 from kit.trading.predecessor import Predecessor, differences
 from kit.trading_core import StopReport, TradingCore
-from tests.support.fake_venue import PAIR, FakeVenue
-
-CREDENTIALS = kit.Credentials("key", "secret")
-
-
-@pytest.fixture
-def venue(monkeypatch) -> FakeVenue:
-    venue = FakeVenue()
-    monkeypatch.setattr(connector_manager, "CcxtExchange", lambda *_, **__: venue)
-    return venue
+from tests.support.fake_venue import PAIR
+from tests.support.faked_core import Quoter, connect, quoting, until
 
 
 @pytest.fixture
@@ -36,34 +27,8 @@ def cancels(venue):
     return [request.client_order_id for request in venue.cancelled]
 
 
-async def connect(core):
-    return await core.add_connector("binance", [PAIR], mode="live", credentials=CREDENTIALS)
-
-
-async def until(condition, timeout=5.0):
-    async with asyncio.timeout(timeout):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-class Quoter(kit.Strategy):
-    price = "99"
-
-    def on_tick(self, timestamp):
-        if not self.active_orders:
-            self.buy("1", self.price, level=3)
-
-
 class Other(Quoter):
     pass
-
-
-async def quoting(core, strategy_class=Quoter):
-    market = await connect(core)
-    core.strategy = strategy = strategy_class(market, PAIR)
-    await core.start()
-    await until(lambda: [order for order in market.in_flight_orders.values() if order.exchange_order_id])
-    return market, strategy
 
 
 async def test_the_same_configuration_hands_back_the_core(core):

@@ -83,7 +83,8 @@ class LiveParams(Drawn):
     def save(self, name_or_path: str | Path) -> Path:
         """Keep the parameters, with what is queued, as a preset: a TOML file by name, or at a path; return the file.
 
-        A preset of that name is replaced, its comments stay. Raises ``InvalidInput``.
+        A path is a ``Path`` or a text that ends in ``.toml``. A preset of that name is replaced, its comments stay.
+        Raises ``InvalidInput``.
         """
         from kit.strategy.presets import save_preset
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kit.config.folders import config_folder
 from kit.config.private_files import write_whole
+from kit.core.naming import did_you_mean
 from kit.errors import InvalidInput
 from kit.strategy.param_toml import NotWritable, from_toml, to_toml
 from kit.strategy.params import ParamField, Params, owner_name
@@ -46,20 +47,20 @@ def preset_folder(cls: type[Params] | None = None) -> Path:
 
 
 def preset_path(cls: type[Params], name_or_path: str | Path) -> Path:
-    """Return the file that is meant: a path, a text with ``/`` or ending in ``.toml``, or the name of a preset.
+    """Return the file that is meant: a path, a text that ends in ``.toml``, or the name of a preset.
 
     Raises ``InvalidInput`` for what can be no name.
     """
     if not isinstance(name_or_path, str | Path):
         raise InvalidInput(f"a preset is named by text or by the path of its file, not by {name_or_path!r}")
     text = str(name_or_path)
-    if isinstance(name_or_path, Path) or "/" in text or "\\" in text or text.endswith(_SUFFIX):
+    if isinstance(name_or_path, Path) or text.endswith(_SUFFIX):
         return Path(name_or_path).expanduser()
     if not _NAME.fullmatch(text) or text != text.strip():
         shown = text if len(text) <= 80 else f"{text[:80]}…"
         raise InvalidInput(
             f"{shown!r} cannot name a preset: begin with a letter or digit, then letters, digits, spaces "
-            "and . + - ( ), 80 at most"
+            "and . + - ( ), 80 at most; a path ends in .toml"
         )
     return preset_folder(cls) / f"{text}{_SUFFIX}"
 
@@ -79,9 +80,10 @@ def load_preset(cls: type[Params], name_or_path: str | Path) -> dict[str, Any]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
     except FileNotFoundError:
-        known = ", ".join(map(repr, preset_names(cls))) or "none"
+        names = preset_names(cls)
+        guess, known = did_you_mean(path.stem, names), ", ".join(map(repr, names)) or "none"
         raise InvalidInput(
-            f"there is no preset {str(name_or_path)!r} of {owner_name(cls)} ({path}); there are {known}"
+            f"there is no preset {str(name_or_path)!r} of {owner_name(cls)} ({path}){guess}; there are {known}"
         ) from None
     except (OSError, ValueError) as error:
         raise InvalidInput(f"{path} is no readable TOML file: {error}") from None

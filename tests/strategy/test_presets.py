@@ -189,6 +189,28 @@ def test_what_is_not_there_is_answered_with_what_is(params: LiveParams):
         params.load("calm")
 
 
+@pytest.mark.parametrize("wrong", ["cal", "CALM", "calmer", "./calm.toml"])
+def test_the_likely_preset_is_named(params: LiveParams, wrong: str):
+    params.save("calm")
+    params.save("calm nights")
+    with pytest.raises(InvalidInput, match="did you mean 'calm'"):
+        params.load(wrong)
+    with pytest.raises(InvalidInput) as caught:
+        params.load("wild")
+    assert "did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["btc/usdt", "a/b", "sub/", "\\calm", "C:\\calm", "x/y.tom"])
+def test_a_name_with_a_slash_is_no_path_by_accident(
+    params: LiveParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    monkeypatch.chdir(tmp_path)
+    for way in (params.save, params.load):
+        with pytest.raises(InvalidInput, match=r"cannot name a preset: .* a path ends in \.toml"):
+            way(name)
+    assert not list(tmp_path.rglob("*usdt*"))
+
+
 @pytest.mark.parametrize("name", ["", ".hidden", " calm", "calm ", "a:b", "a\nb", "x" * 81])
 def test_names_are_checked(params: LiveParams, name: str):
     with pytest.raises(InvalidInput, match="cannot name a preset"):

@@ -19,15 +19,7 @@ from kit.trading_core import TradingCore
 from kit.types.market import OrderBookSnapshot, StreamLost
 from kit.types.orders import Balance, BalanceUpdate, CancelFailed, OrderState, OrderUpdate, UserStreamStatus
 from tests.support.fake_venue import PAIR, FakeVenue
-
-CREDENTIALS = kit.Credentials("key", "secret")
-
-
-@pytest.fixture
-def venue(monkeypatch) -> FakeVenue:
-    venue = FakeVenue()
-    monkeypatch.setattr(connector_manager, "CcxtExchange", lambda *_, **__: venue)
-    return venue
+from tests.support.faked_core import CREDENTIALS, connect
 
 
 @pytest.fixture
@@ -35,10 +27,6 @@ async def core(venue):
     core = TradingCore("parity", tick_size=0.02, guard=False)
     yield core
     await core.stop()
-
-
-async def connect(core):
-    return await core.add_connector("binance", [PAIR], mode="live", credentials=CREDENTIALS)
 
 
 async def ticks(core, count):

@@ -34,11 +34,6 @@ def make_connector(venue: FakeVenue, supervisor: TaskSupervisor, *, mode: str = 
 
 
 @pytest.fixture
-def venue() -> FakeVenue:
-    return FakeVenue()
-
-
-@pytest.fixture
 async def connector(venue: FakeVenue, supervisor: TaskSupervisor) -> AsyncIterator[Connector]:
     connector = make_connector(venue, supervisor)
     connector.open()

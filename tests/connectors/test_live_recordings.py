@@ -9,7 +9,6 @@ import pytest
 
 import kit
 from kit.backtest.rules import find_rule
-from kit.connectors import connector_manager
 from kit.core.clock import Clock, ClockMode
 from kit.errors import InvalidInput, NotReady, UnknownPair
 from kit.storage.events import EventKind
@@ -17,13 +16,6 @@ from kit.trading_core import TradingCore
 from tests.support.fake_venue import PAIR, RULES, FakeVenue
 
 ETH = "ETH/USDT"
-
-
-@pytest.fixture
-def venue(monkeypatch: pytest.MonkeyPatch) -> FakeVenue:
-    venue = FakeVenue()
-    monkeypatch.setattr(connector_manager, "CcxtExchange", lambda *_, **__: venue)
-    return venue
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from kit.notebook.cockpit_widget import PARTS, CockpitWidget
 from kit.notebook.red_model import RedModel
 from kit.trading.switch import TradingState
 from tests.support.fake_venue import PAIR, FakeVenue
+from tests.support.faked_core import connect, until
 
 
 class Quoter(kit.Strategy):
@@ -41,10 +42,6 @@ async def core(monkeypatch):
     assert (await core.stop()).clean
 
 
-async def connect(core, mode="live", **more):
-    return await core.add_connector("binance", [PAIR], mode=mode, credentials=kit.Credentials("key", "secret"), **more)
-
-
 class Page:
     """A page that shows a cockpit: takes what is sent, by part."""
 
@@ -61,12 +58,6 @@ class Page:
 
     def frames(self, part, kind="frame"):
         return [message for message in self.sent if message["part"] == part and message["kind"] == kind]
-
-
-async def until(condition, timeout=5.0):
-    async with asyncio.timeout(timeout):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_every_part_of_a_running_core_shows_itself_on_one_line(core):

@@ -13,7 +13,6 @@ import ipywidgets
 import pytest
 
 import kit
-from kit.connectors import connector_manager
 from kit.errors import InvalidInput, UnknownPair
 from kit.market.order_book import OrderBook
 from kit.notebook import displays
@@ -24,7 +23,7 @@ from kit.trading_core import StopReport, TradingCore
 from kit.types.drawn import Drawn
 from kit.types.market import OrderBookSnapshot
 from kit.types.orders import Balance
-from tests.support.fake_venue import PAIR, FakeVenue
+from tests.support.fake_venue import PAIR
 
 SECRET = "very-secret-indeed"
 CREDENTIALS = kit.Credentials("the-api-key-itself", SECRET)
@@ -75,13 +74,6 @@ def checked_html(thing):
         assert SECRET not in shown_text
         assert CREDENTIALS.api_key not in shown_text
     return html, text
-
-
-@pytest.fixture
-def venue(monkeypatch):
-    venue = FakeVenue()
-    monkeypatch.setattr(connector_manager, "CcxtExchange", lambda *_, **__: venue)
-    return venue
 
 
 class Quoter(kit.Strategy):

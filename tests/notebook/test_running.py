@@ -9,8 +9,7 @@ from kit.connectors import connector_manager
 from kit.errors import NotReady
 from kit.trading_core import TradingCore
 from tests.support.fake_venue import PAIR, FakeVenue
-
-CREDENTIALS = kit.Credentials("key", "secret")
+from tests.support.faked_core import connect, until
 
 
 @pytest.fixture(params=["kernel", "thread"])
@@ -22,16 +21,10 @@ async def core(request, monkeypatch):
 
 
 async def quoting(core, strategy_class):
-    market = await core.add_connector("binance", [PAIR], mode="paper", credentials=CREDENTIALS)
+    market = await connect(core, mode="paper")
     core.strategy = strategy = strategy_class(market, PAIR)
     await core.start()
     return strategy
-
-
-async def until(condition, timeout=5.0):
-    async with asyncio.timeout(timeout):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_within_a_hook_it_is_refused_at_once_as_it_would_wait_for_the_hook_itself(core):

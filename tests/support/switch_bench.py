@@ -16,7 +16,7 @@ from kit.core.clock import Clock, ManualTime
 from kit.core.tasks import TaskSupervisor
 from kit.errors import KitError, MissingCredentials
 from kit.guard.guarding import Guarding
-from kit.trading.switch import LiveSwitch
+from kit.trading.switch import LiveSwitch, TradingState
 from kit.types.market import OrderBookSnapshot
 from kit.types.orders import Balance
 from tests.support.fake_venue import PAIR, FakeVenue
@@ -103,6 +103,13 @@ class Bench:
         self.strategy.start(self.clock, self.time.time())
         await self.switch.starting()
         self.switch.started()
+
+    async def go_live(self) -> None:
+        """Go live, and have the strategy quote there."""
+        await self.do(self.switch.go_live())
+        self.tick()
+        assert self.switch.state is TradingState.LIVE
+        assert len(self.live.open) == 2
 
     async def end(self) -> None:
         await self.market.close()

@@ -14,20 +14,14 @@ from kit.trading.switch import TradingState
 from kit.types.market import OrderBookSnapshot, StreamLost
 from kit.types.orders import OrderState, OrderUpdate, UserStreamStatus
 from tests.support.fake_venue import PAIR, FakeVenue
-from tests.support.switch_bench import Bench
 
 PAPER, ARMED, LIVE = TradingState.PAPER, TradingState.ARMED, TradingState.LIVE
 
 
 @pytest.fixture
-async def bench():
-    bench = Bench()
-    await bench.begin()
-    await bench.do(bench.switch.go_live())
-    bench.tick()
-    assert len(bench.live.open) == 2
-    yield bench
-    await bench.end()
+async def bench(bench):
+    await bench.go_live()
+    return bench
 
 
 async def gone_back(bench, words, seconds=60.0):

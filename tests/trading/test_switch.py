@@ -16,21 +16,6 @@ from tests.support.switch_bench import LIVE_USDT, PAPER_USDT, Bench
 OFF, PAPER, ARMED, LIVE = TradingState.OFF, TradingState.PAPER, TradingState.ARMED, TradingState.LIVE
 
 
-@pytest.fixture
-async def bench():
-    bench = Bench()
-    await bench.begin()
-    yield bench
-    await bench.end()
-
-
-async def live(bench) -> None:
-    await bench.do(bench.switch.go_live())
-    bench.tick()
-    assert bench.switch.state is LIVE
-    assert len(bench.live.open) == 2
-
-
 def outcomes(bench, outcome="failed"):
     return {check.name for check in bench.switch.checks if check.outcome == outcome}
 
@@ -74,7 +59,7 @@ async def test_live_swaps_the_account_under_a_strategy_that_cannot_tell(bench):
 
 
 async def test_going_back_cancels_first_and_tells_the_exchange_s_word(bench):
-    await live(bench)
+    await bench.go_live()
     bench.paper.report_balance("USDT", "9000", "9000")  # what paper hears meanwhile is paper's
     assert bench.market.get_balance("USDT") == LIVE_USDT
     word = await bench.do(bench.switch.go_paper())
@@ -85,7 +70,7 @@ async def test_going_back_cancels_first_and_tells_the_exchange_s_word(bench):
     bench.tick()
     assert len(bench.paper.open) == 2
     assert not bench.strategy.paused
-    await live(bench)
+    await bench.go_live()
     assert bench.connector_manager.opened == 1  # the same account as before, which knows its orders
 
 
@@ -106,7 +91,7 @@ async def test_off_keeps_the_strategy_still_and_orders_by_hand_allowed(bench):
 
 
 async def test_off_from_live_leaves_the_account_on_paper(bench):
-    await live(bench)
+    await bench.go_live()
     word = await bench.do(bench.switch.go_off("enough for today"))
     assert "0 open on the exchange" in word
     assert (bench.switch.state, bench.switch.reason, bench.market.mode) == (OFF, "enough for today", "paper")
@@ -177,7 +162,7 @@ async def test_a_refused_key_fails_the_checks_and_can_be_mended(bench):
     assert bench.switch.state is PAPER
     assert bench.market.trading_refused == ""
     bench.live.refuse = None
-    await live(bench)
+    await bench.go_live()
 
 
 async def test_a_key_that_may_only_read_is_found_out(bench):
@@ -309,7 +294,7 @@ async def test_armed_falls_when_what_was_checked_falls(bench):
 
 
 async def test_without_the_exchange_s_word_it_stays_live_and_says_so(bench):
-    await live(bench)
+    await bench.go_live()
     orders = set(bench.live.open)
     bench.live.auto = False
     with pytest.raises(NotReady, match=r"stays live.*has not confirmed the end of.*strategy is paused.*own page"):
@@ -327,7 +312,7 @@ async def test_without_the_exchange_s_word_it_stays_live_and_says_so(bench):
 
 
 async def test_an_exchange_that_cannot_be_asked_is_no_word(bench):
-    await live(bench)
+    await bench.go_live()
     bench.live.offline = True  # cancels are confirmed by the stream, but what is open cannot be asked
     with pytest.raises(NotReady, match="cannot be asked what is open"):
         await bench.do(bench.switch.go_paper())
@@ -339,7 +324,7 @@ async def test_an_exchange_that_cannot_be_asked_is_no_word(bench):
 
 
 async def test_orders_of_a_run_that_died_are_cancelled_on_the_way_back(bench):
-    await live(bench)
+    await bench.go_live()
     stranger = kit.connectors.client_order_ids.ClientOrderIds("bench").next()
     bench.live.open[stranger] = next(iter(bench.live.open.values())).__class__(
         PAIR, OrderState.OPEN, 0.0, client_order_id=stranger, exchange_order_id="E9"
@@ -355,7 +340,7 @@ async def test_changes_are_told_and_kept(bench):
     told = []
     remove = bench.switch.add_listener(lambda: told.append((bench.switch.state, bench.switch.busy)))
     bench.switch.add_listener(lambda: 1 / 0)
-    await live(bench)
+    await bench.go_live()
     await bench.do(bench.switch.go_off("tired"))
     assert any("cancelling 2 orders on main account" in busy for _, busy in told)
     assert [(before, after, why) for _, before, after, why in bench.switch.transitions] == [

@@ -19,21 +19,6 @@ from tests.support.switch_bench import Bench, Quoter
 OFF, PAPER, ARMED, LIVE = TradingState.OFF, TradingState.PAPER, TradingState.ARMED, TradingState.LIVE
 
 
-@pytest.fixture
-async def bench():
-    bench = Bench()
-    await bench.begin()
-    yield bench
-    await bench.end()
-
-
-async def live(bench) -> None:
-    await bench.do(bench.switch.go_live())
-    bench.tick()
-    assert bench.switch.state is LIVE
-    assert len(bench.live.open) == 2
-
-
 async def interrupted(bench, work, seconds=1.0):
     """Begin something and cancel it after a while, as an interrupted cell does."""
     task = asyncio.ensure_future(work)
@@ -86,7 +71,7 @@ async def test_orders_by_hand_while_off_are_cancelled_before_the_live_account_is
 
 
 async def test_going_off_that_is_interrupted_stays_live_says_so_and_can_be_done_again(bench):
-    await live(bench)
+    await bench.go_live()
     bench.live.auto = False
     await interrupted(bench, bench.switch.go_off())
     assert bench.switch.state is LIVE
@@ -100,7 +85,7 @@ async def test_going_off_that_is_interrupted_stays_live_says_so_and_can_be_done_
 
 
 async def test_an_interrupt_while_the_live_account_is_put_away_leaves_it_off(bench, monkeypatch):
-    await live(bench)
+    await bench.go_live()
     side = bench.market.side
 
     async def slow():
@@ -113,7 +98,7 @@ async def test_an_interrupt_while_the_live_account_is_put_away_leaves_it_off(ben
 
 
 async def test_a_strategy_that_a_cell_puts_in_does_not_trade_where_going_off_was_not_confirmed(bench):
-    await live(bench)
+    await bench.go_live()
     bench.live.auto = False
     with pytest.raises(NotReady, match="stays live"):
         await bench.do(bench.switch.go_off())
@@ -167,7 +152,7 @@ async def test_what_the_guard_says_while_it_is_going_live_is_not_lost(bench):
 
 
 async def test_a_live_connector_that_comes_is_watched_and_one_that_goes_is_not(bench):
-    await live(bench)
+    await bench.go_live()
     market, _ = await another_live(bench)
     await bench.do(bench.switch.joined(market))
     market.side.refused = "AuthenticationFailed: revoked"
@@ -178,7 +163,7 @@ async def test_a_live_connector_that_comes_is_watched_and_one_that_goes_is_not(b
 
 async def test_a_connector_that_was_removed_does_not_end_live_trading(bench):
     market, _ = await another_live(bench)
-    await live(bench)
+    await bench.go_live()
     await market.close()
     del bench.connectors["second"]
     bench.switch.left()
@@ -227,7 +212,7 @@ async def test_arming_that_is_interrupted_leaves_no_live_account_behind(bench):
 
 
 async def test_fills_told_after_the_cancel_are_known_when_it_has_gone_back(bench):
-    await live(bench)
+    await bench.go_live()
     fills = []
     bench.market.side.pubsub.add_listener(kit.MarketEvent.OrderFilled, fills.append)
     order_id = next(one.client_order_id for one in bench.live.submitted if one.trade_type is kit.TradeType.BUY)
@@ -250,7 +235,7 @@ async def test_fills_told_after_the_cancel_are_known_when_it_has_gone_back(bench
 
 
 async def test_a_defect_on_the_way_back_does_not_end_the_trying(bench, monkeypatch, caplog):
-    await live(bench)
+    await bench.go_live()
 
     async def broken(*_):
         raise RuntimeError("planned")
@@ -267,7 +252,7 @@ async def test_a_defect_on_the_way_back_does_not_end_the_trying(bench, monkeypat
 
 
 async def test_the_red_button_goes_on_until_the_exchange_has_confirmed_it(bench):
-    await live(bench)
+    await bench.go_live()
     bench.guard = None
     button = RedButton(bench, bench.strategy.pause, bench.time)
     bench.live.auto = False

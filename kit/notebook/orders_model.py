@@ -7,8 +7,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import InvalidInput, NotSupported, OrderNotFound
+from kit.notebook.cancel_watch import CancelWatch
 from kit.notebook.core_model import CoreModel
-from kit.notebook.formats import decimals_of, escape, exact, html_table, number
+from kit.notebook.formats import decimals_of, escape, html_table, number
 from kit.notebook.panel import Frame
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class OrdersModel(CoreModel):
         super().__init__(core, "orders")
         self._rows: dict[str, Row] = {}
         self._head: dict[str, Any] = {}
+        self._cancels = CancelWatch()
 
     def frame(self, full: bool) -> Frame | None:
         """Return every row, or those that are new or changed and the ids of those that are gone."""
@@ -56,10 +58,14 @@ class OrdersModel(CoreModel):
 
     def _read_head(self) -> dict[str, Any]:
         # Without connectors nobody can say that there are no orders on the exchange.
-        return {"core": self.core.name, "state": "" if self.core.in_use else "stopped"}
+        self._cancels.look()
+        return {"core": self.core.name, "state": "" if self.core.in_use else "stopped", "said": self._cancels.said}
 
     def command(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Cancel the order of a row: ``{"do": "cancel", "row": key}``; raises what ``Connector.cancel`` raises."""
+        """Cancel the order of a row: ``{"do": "cancel", "row": key}``; raises what ``Connector.cancel`` raises.
+
+        What becomes of it is told by a frame, under ``said``.
+        """
         if message.get("do") != "cancel":
             raise NotSupported(f"the order table takes no command {message.get('do')!r}")
         key = message.get("row")
@@ -71,7 +77,7 @@ class OrdersModel(CoreModel):
         if connector is None or order is None:
             raise OrderNotFound(f"order {order_id} is not open any more")
         connector.cancel(order.trading_pair, order_id)
-        return {"text": f"cancel of {order.trade_type.value} {exact(order.remaining)} {order.trading_pair} was sent"}
+        return {"text": f"cancel of {self._cancels.follow(order)} was sent"}
 
     def text(self) -> str:
         """Return one line an order."""

@@ -122,6 +122,7 @@ def test_panels(lab, page, screenshot, loop):
     row.get_by_role("button").press("Enter")
     expect(orders.locator(f"[data-order='{key}']")).to_have_count(0)
     expect(orders.locator("tbody tr")).to_have_count(3)
+    expect(orders.locator(".said")).to_have_text(re.compile("BTC/USDT was cancelled$"))
     ids = kernel("print(*[order.client_order_id for order in await testnet.open_orders()])").split()
     assert len(ids) == 3
     assert key.partition("/")[2] not in ids

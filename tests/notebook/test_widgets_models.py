@@ -26,7 +26,7 @@ from kit.notebook.param_text import ParamText
 from kit.orders.in_flight_order import InFlightOrder
 from kit.strategy.live_params import apply_pending, start_queueing
 from kit.types.market import OrderBookSnapshot, TradeType, TradingRule
-from kit.types.orders import OrderState, OrderType
+from kit.types.orders import OrderState, OrderType, OrderUpdate, TradeUpdate
 
 D = Decimal
 PAIR = "BTC/USDT"
@@ -233,6 +233,62 @@ def test_orders_are_cancelled_by_row(market, core):
     with pytest.raises(NotSupported):
         panel.command({"do": "cancel_all"})
     assert len(market.cancelled) == 1
+
+
+def ends(state, filled=None, reason=""):
+    def end(order):
+        if filled is not None:
+            trade = TradeUpdate("1", PAIR, 1.0, D(98), D(filled), D(98) * D(filled), client_order_id="a")
+            order.update_with_trade_update(trade)
+        order.update_with_order_update(OrderUpdate(PAIR, state, 1.0, client_order_id="a", reason=reason))
+
+    return end
+
+
+@pytest.mark.parametrize(
+    ("end", "text"),
+    [
+        (ends(OrderState.CANCELED), "buy 0.5 BTC/USDT was cancelled"),
+        (ends(OrderState.CANCELED, "0.2"), "buy 0.5 BTC/USDT was cancelled; 0.2 of it had been filled"),
+        (ends(OrderState.FILLED, "0.5"), "buy 0.5 BTC/USDT was filled before the cancel took effect"),
+        (ends(OrderState.CANCELED, "0.5"), "buy 0.5 BTC/USDT was filled before the cancel took effect"),
+        (ends(OrderState.EXPIRED), "buy 0.5 BTC/USDT had expired"),
+        (lambda order: order.mark_lost("unknown"), "buy 0.5 BTC/USDT has failed: unknown"),
+    ],
+)
+def test_a_cancel_ends_with_what_became_of_it(market, core, end, text):
+    panel = OrdersModel(core)
+    order = market.add("a", "98")
+    assert panel.frame(full=True).content["said"] is None
+    panel.command({"do": "cancel", "row": "binance/a"})
+    order.cancel_requested = True
+    assert panel.frame(full=False).content["said"] is None
+    end(order)
+    del market.in_flight_orders["a"]
+    assert panel.frame(full=False).content["said"] == {"number": 1, "text": text, "ok": True}
+    assert panel.frame(full=False) is None
+    market.add("b", "97")  # one that somebody else cancels is not told
+    panel.frame(full=False)
+    del market.in_flight_orders["b"]
+    assert panel.frame(full=False).content["said"]["number"] == 1
+
+
+def test_a_cancel_that_is_refused_is_told_and_followed_to_its_end(market, core):
+    panel = OrdersModel(core)
+    order = market.add("a", "98")
+    panel.frame(full=True)
+    panel.command({"do": "cancel", "row": "binance/a"})
+    order.cancel_requested = True
+    panel.frame(full=False)
+    order.cancel_failed()
+    said = panel.frame(full=False).content["said"]
+    text = "the cancel of buy 0.5 BTC/USDT was not taken, and it is asked for again; the log tells more"
+    assert said == {"number": 1, "text": text, "ok": False}
+    order.cancel_requested = True
+    assert panel.frame(full=False).content["said"] == said
+    ends(OrderState.CANCELED)(order)
+    del market.in_flight_orders["a"]
+    assert panel.frame(full=False).content["said"]["text"] == "buy 0.5 BTC/USDT was cancelled"
 
 
 def test_orders_of_a_stopped_core(market, core):

@@ -12,7 +12,7 @@ function render({ model, el }) {
   const root = make("div", { class: "kit kit-orders", "data-lm-suppress-shortcuts": "true" }, make("div", { class: "head" }, title, state), box, none, said);
   el.append(root);
   const rows = new Map();
-  let skew = 0;
+  let skew = 0, heard = null;
 
   function build(key) {
     const cells = Object.fromEntries(ORDER_COLUMNS.map((name) => [name, make("td", { class: name })]));
@@ -68,6 +68,15 @@ function render({ model, el }) {
     if (focused) (next?.querySelector("button") ?? box).focus(); // the keyboard goes on where it was
   }
 
+  function hear(news) {
+    const number = news?.number ?? 0;
+    if (heard !== null && number !== heard) {
+      said.classList.toggle("bad", !news.ok);
+      setText(said, news.text);
+    }
+    heard = number; // what was said before this view appeared is no news
+  }
+
   const view = connect(model, root, {
     // Frames between two paints must all take effect, so what changed is gathered until the next one.
     merge(before, frame) {
@@ -91,6 +100,7 @@ function render({ model, el }) {
       frame.all = false;
       setText(title, `${rows.size} open order${rows.size === 1 ? "" : "s"}`);
       showState(state, frame.state);
+      hear(frame.said);
       none.hidden = rows.size > 0;
       table.hidden = rows.size === 0;
     },

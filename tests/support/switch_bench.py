@@ -72,17 +72,7 @@ class Bench:
         self.supervisor = TaskSupervisor("bench")
         self.changing = asyncio.Lock()
         self.connector_manager = Manager(self.live)
-        self.market = Connector(
-            "main account",
-            self.paper,
-            [PAIR],
-            supervisor=self.supervisor,
-            ids=ClientOrderIds("bench", time_source=self.time),
-            account=self.paper,
-            orders=self.paper,
-            mode=mode,
-            time_source=self.time,
-        )
+        self.market = self._connector("main account", self.paper, mode)
         self.affinity = self.market.affinity
         self.connectors = {self.market.name: self.market}
         self.guarding = Guarding(guard, lambda: self.connectors, lambda _: None, self.time)
@@ -91,13 +81,33 @@ class Bench:
         self.switch = LiveSwitch(self, self.time)
         self.changes: list[str] = []
 
+    def _connector(self, name: str, venue: FakeVenue, mode: str) -> Connector:
+        return Connector(
+            name,
+            venue,
+            [PAIR],
+            supervisor=self.supervisor,
+            ids=ClientOrderIds("bench", time_source=self.time),
+            account=venue,
+            orders=venue,
+            mode=mode,
+            time_source=self.time,
+        )
+
+    async def connect(self, name: str, venue: FakeVenue) -> Connector:
+        """Add a live connector; the switch has not heard of it yet."""
+        market = self.connectors[name] = self._connector(name, venue, "live")
+        market.open()
+        await self.until(lambda: market.ready or market.trading_refused)
+        return market
+
     def account_changed(self, connector: Connector) -> None:
         self.changes.append(connector.mode)
 
     async def begin(self) -> None:
         """Connect, start the strategy, and take the state of a core that starts."""
         self.market.open()
-        self._speak()
+        self.speak(self.paper)
         await self.until(lambda: self.market.ready)
         self.strategy.gate = self.switch.gate
         self.strategy.start(self.clock, self.time.time())
@@ -115,14 +125,13 @@ class Bench:
         await self.market.close()
         await self.supervisor.close()
 
-    def _speak(self) -> None:
-        """Let the market speak, as it does all the time."""
-        venue = self.paper
+    def speak(self, venue: FakeVenue) -> None:
+        """Let the market of a venue speak from now on, as it does all the time."""
         if PAIR in venue.subscribed and not venue.offline:
             venue._update_id += 1
             bid, ask = venue.books[PAIR]
             venue.emit(OrderBookSnapshot(PAIR, venue._update_id, self.time.time(), (bid,), (ask,)))
-        self.time.call_later(2.0, self._speak)
+        self.time.call_later(2.0, lambda: self.speak(venue))
 
     def tick(self) -> None:
         """Tick the strategy."""

@@ -6,12 +6,10 @@ from types import SimpleNamespace
 import pytest
 
 import kit
-from kit.connectors.client_order_ids import ClientOrderIds
-from kit.connectors.connector import Connector
 from kit.errors import AuthenticationFailed, InvalidInput
 from kit.guard.messages import GuardReport
 from kit.trading.switch import TradingState
-from kit.types.market import OrderBookSnapshot, StreamLost
+from kit.types.market import StreamLost
 from kit.types.orders import OrderState, OrderUpdate, UserStreamStatus
 from tests.support.fake_venue import PAIR, FakeVenue
 
@@ -151,29 +149,9 @@ async def second_live(bench, refused):
     """Add a second live connector whose key is refused, or was just before; the switch followed it."""
     venue = FakeVenue()
     venue.refuse = AuthenticationFailed("not yet") if refused else None
-    market = Connector(
-        "second",
-        venue,
-        [PAIR],
-        supervisor=bench.supervisor,
-        ids=ClientOrderIds("bench", time_source=bench.time),
-        account=venue,
-        orders=venue,
-        mode="live",
-        time_source=bench.time,
-    )
-    bench.connectors["second"] = market
-    market.open()
-    await bench.until(lambda: market.ready or market.trading_refused)
+    market = await bench.connect("second", venue)
     await bench.do(bench.switch.joined(market))
-
-    def speak():
-        venue._update_id += 1
-        bid, ask = venue.books[PAIR]
-        venue.emit(OrderBookSnapshot(PAIR, venue._update_id, bench.time.time(), (bid,), (ask,)))
-        bench.time.call_later(2.0, speak)
-
-    speak()
+    bench.speak(venue)
     return market, venue
 
 

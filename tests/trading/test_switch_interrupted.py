@@ -7,8 +7,6 @@ from decimal import Decimal
 import pytest
 
 import kit
-from kit.connectors.client_order_ids import ClientOrderIds
-from kit.connectors.connector import Connector
 from kit.errors import NotReady
 from kit.trading.red_button import RedButton
 from kit.trading.switch import TradingState
@@ -35,25 +33,6 @@ def confirm_all(bench):
     bench.live.auto = True
     for order_id in list(bench.live.open):
         bench.live.confirm_cancel(next(one for one in bench.live.cancelled if one.client_order_id == order_id))
-
-
-async def another_live(bench, name="second"):
-    venue = FakeVenue()
-    market = Connector(
-        name,
-        venue,
-        [PAIR],
-        supervisor=bench.supervisor,
-        ids=ClientOrderIds("bench", time_source=bench.time),
-        account=venue,
-        orders=venue,
-        mode="live",
-        time_source=bench.time,
-    )
-    bench.connectors[name] = market
-    market.open()
-    await bench.until(lambda: market.ready)
-    return market, venue
 
 
 async def test_orders_by_hand_while_off_are_cancelled_before_the_live_account_is_exchanged():
@@ -153,7 +132,7 @@ async def test_what_the_guard_says_while_it_is_going_live_is_not_lost(bench):
 
 async def test_a_live_connector_that_comes_is_watched_and_one_that_goes_is_not(bench):
     await bench.go_live()
-    market, _ = await another_live(bench)
+    market = await bench.connect("second", FakeVenue())
     await bench.do(bench.switch.joined(market))
     market.side.refused = "AuthenticationFailed: revoked"
     await bench.until(lambda: bench.switch.state is not LIVE, 20)
@@ -162,7 +141,7 @@ async def test_a_live_connector_that_comes_is_watched_and_one_that_goes_is_not(b
 
 
 async def test_a_connector_that_was_removed_does_not_end_live_trading(bench):
-    market, _ = await another_live(bench)
+    market = await bench.connect("second", FakeVenue())
     await bench.go_live()
     await market.close()
     del bench.connectors["second"]
@@ -178,7 +157,7 @@ async def test_a_key_that_recovers_by_itself_does_not_let_the_strategy_trade_unc
     bench.paper.refuse = kit.errors.AuthenticationFailed("not yet")
     strategy, bench.strategy = bench.strategy, None
     bench.market.open()
-    bench._speak()
+    bench.speak(bench.paper)
     await bench.until(lambda: bench.market.trading_refused)
     bench.switch.started()
     assert bench.switch.state is OFF

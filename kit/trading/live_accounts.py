@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 from kit.connectors.account_side import AccountSide
@@ -11,7 +12,10 @@ from kit.connectors.order_desk import OrderDesk
 from kit.core.time_source import TimeSource
 from kit.core.waiting import wait_for
 from kit.errors import KitError, NotReady, TryAgain
+from kit.orders.in_flight_order import InFlightOrder
+from kit.strategy.tables import counted
 from kit.trading.switched_core import SwitchedCore
+from kit.types.orders import OrderState
 
 logger = logging.getLogger(__name__)
 
@@ -120,11 +124,12 @@ class LiveAccounts:
         side = connector.side
         if side.desk is None:
             return ""
-        before = len(side.desk.unresolved())
+        orders = side.desk.unresolved()
         try:
             if left := await connector.sweep(timeout):
                 raise NotReady(f"{connector.name}: the exchange has not confirmed the end of {', '.join(left)}")
-            return f"{connector.name}: {_orders(before)} cancelled, {await self._open_there(connector, side)}"
+            shown = await self._open_there(connector, side)
+            return f"{connector.name}: {_ends(orders)}, {shown}"
         except BaseException:
             connector.reopen()
             raise
@@ -151,5 +156,13 @@ def desk_of(side: AccountSide) -> OrderDesk:
     return side.desk
 
 
-def _orders(count: int) -> str:
-    return f"{count} order" if count == 1 else f"{count} orders"
+def _ends(orders: Sequence[InFlightOrder]) -> str:
+    """Tell how orders ended: a fill may have come before the cancel."""
+    filled = sum(order.is_filled for order in orders)
+    cancelled = [order for order in orders if order.progress is OrderState.CANCELED and not order.is_filled]
+    partly = sum(order.executed_amount_base > 0 for order in cancelled)
+    other = len(orders) - filled - len(cancelled)
+    words = [f"{counted(len(cancelled), 'order')} cancelled" + (f" ({partly} partly filled)" if partly else "")]
+    words += [f"{filled} filled"] if filled else []
+    words += [f"{other} expired or failed"] if other else []
+    return ", ".join(words)

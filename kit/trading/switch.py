@@ -11,6 +11,7 @@ from kit.connectors.account_side import AccountSide
 from kit.connectors.connector import Connector
 from kit.core.time_source import TimeSource
 from kit.errors import InvalidInput, KitError, NotReady
+from kit.strategy.tables import counted
 from kit.trading.auto_disarm import AutoDisarm
 from kit.trading.checks import Check, failed
 from kit.trading.disarming import DisarmRules
@@ -235,7 +236,8 @@ class LiveSwitch(SwitchBoard):
                 if side is None or not side.ready:
                     raise NotReady(f"{connector.name}: the live account is not ready any more; arm again")
                 if side is not connector.side:
-                    self._say(f"cancelling {len(connector.in_flight_orders)} paper orders on {connector.name}")
+                    resting = counted(len(connector.in_flight_orders), "paper order")
+                    self._say(f"cancelling {resting} on {connector.name}")
                     await self._accounts.withdraw(connector, PATIENCE)
             if self._auto.told:
                 raise NotReady(f"not live: {self._auto.told}")
@@ -326,7 +328,9 @@ class LiveSwitch(SwitchBoard):
     async def _withdraw(self) -> str:
         connectors = [connector for connector in self._trading() if connector.desk is not None]
         count = sum(len(connector.in_flight_orders) for connector in connectors)
-        self._say(f"cancelling {count} orders on {', '.join(one.name for one in connectors)}" if connectors else "")
+        self._say(
+            f"cancelling {counted(count, 'order')} on {', '.join(one.name for one in connectors)}" if connectors else ""
+        )
         try:
             asked = (self._accounts.withdraw(connector, PATIENCE) for connector in connectors)
             words = await asyncio.gather(*asked, return_exceptions=True)

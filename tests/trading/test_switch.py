@@ -9,7 +9,7 @@ import kit
 from kit.errors import AuthenticationFailed, InvalidInput, NotReady
 from kit.trading.switch import TradingState
 from kit.types.market import StreamLost
-from kit.types.orders import OrderState
+from kit.types.orders import OrderState, OrderUpdate
 from tests.support.fake_venue import PAIR, FakeVenue
 from tests.support.switch_bench import LIVE_USDT, PAPER_USDT, Bench
 
@@ -72,6 +72,29 @@ async def test_going_back_cancels_first_and_tells_the_exchange_s_word(bench):
     assert not bench.strategy.paused
     await bench.go_live()
     assert bench.connector_manager.opened == 1  # the same account as before, which knows its orders
+
+
+async def test_the_word_tells_cancelled_from_filled_and_other_ends(bench):
+    await bench.go_live()
+    filled, _ = bench.live.submitted
+    for price in (97, 96, 95):
+        bench.market.buy(PAIR, Decimal("0.1"), kit.OrderType.LIMIT, Decimal(price))
+    partly, failed = bench.live.submitted[-2:]
+    bench.live.auto = False  # the loop stood still meanwhile: what happened there is heard only now
+    going = asyncio.ensure_future(bench.do(bench.switch.go_off()))
+    await bench.time.settle()
+    bench.live.open.pop(filled.client_order_id)
+    bench.live.fill(filled.client_order_id, "0.1", str(filled.price))
+    bench.live.fill(partly.client_order_id, "0.04", str(partly.price), trade_id="2")
+    bench.live.open.pop(failed.client_order_id)
+    bench.live.send(OrderUpdate(PAIR, OrderState.EXPIRED, 0.0, client_order_id=failed.client_order_id))
+    bench.live.auto = True
+    for request in list(bench.live.cancelled):
+        if request.client_order_id in bench.live.open:
+            bench.live.confirm_cancel(request)
+    assert await going == (
+        "main account: 3 orders cancelled (1 partly filled), 1 filled, 1 expired or failed, 0 open on the exchange"
+    )
 
 
 async def test_off_keeps_the_strategy_still_and_orders_by_hand_allowed(bench):

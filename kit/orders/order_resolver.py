@@ -25,12 +25,13 @@ class ResolvePolicy:
 
     ``delays`` are the waits before each question, the last one repeated. "Not found" counts when ``landing_time`` has
     passed since the first question, since until then the order may be on its way (exchanges take requests within a
-    receive window, 3 s at most here); for an order whose placement has not been answered at all, ``sending_time``,
-    as it may wait for a rate limit. Fills that the exchange still does not list after ``fill_answers`` answers and
-    ``landing_time`` are inferred.
+    receive window, 3 s at most here); for an order whose placement has not been answered at all, ``sending_time``, as
+    it may wait for a rate limit. The third such answer comes after 8 s: within the 10 s that ``TradingCore.stop``
+    waits, so that it does not report as left what never was. Fills that the exchange still does not list after
+    ``fill_answers`` answers and ``landing_time`` are inferred.
     """
 
-    delays: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0)
+    delays: tuple[float, ...] = (0.5, 1.0, 2.0, 2.5, 1.0, 1.0, 2.0, 5.0)
     landing_time: float = 5.0
     sending_time: float = 60.0
     fill_answers: int = 3

@@ -249,7 +249,7 @@ async def connected(
     finally:
         if testnet.running:
             await testnet.clear_faults()
-        report = await core.stop()
+        report = await core.stop(20)  # an answer that a fault has just taken is asked for again for a while
     if testnet.running:
         assert report.clean, report
         assert await testnet.open_orders(stack.tag) == []

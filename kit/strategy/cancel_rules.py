@@ -8,6 +8,7 @@ from decimal import Decimal
 from kit.strategy.market_making_stages import within_tolerance
 from kit.strategy.own_orders import OwnOrder
 from kit.strategy.proposal import Proposal
+from kit.strategy.tables import cell_text, counted
 
 
 def over_age(orders: Sequence[OwnOrder], now: float, limit: float | None) -> Sequence[OwnOrder]:
@@ -29,6 +30,20 @@ def too_near(orders: Sequence[OwnOrder], reference: Decimal, limit: Decimal | No
         for order in orders
         if ((reference - order.price) if order.is_buy else (order.price - reference)) / reference < limit
     ]
+
+
+def short_lived(proposal: Proposal, reference: Decimal, limit: Decimal) -> str:
+    """Tell how many quotes of a proposal ``too_near`` takes back on the next tick; an empty text where none."""
+    away = [(reference - entry.price) / reference for entry in proposal.buys]
+    away += [(entry.price - reference) / reference for entry in proposal.sells]
+    near = sum(distance < limit for distance in away)
+    if not near:
+        return ""
+    return (
+        f"minimum_spread {cell_text(limit, is_fraction=True)} takes back {near} of "
+        f"{counted(len(away), 'proposed quote')} on the tick after they were placed, as they are nearer to the price; "
+        "lower it or widen the spreads"
+    )
 
 
 def may_stay(orders: Sequence[OwnOrder], proposal: Proposal | None, tolerance: Decimal | None) -> bool:

@@ -27,7 +27,7 @@ class Explanation:
 
     ``verdict`` answers in one sentence whether it quotes and why (not). ``frame`` has one row for each stage of the
     last proposal (orders of each side after it, nearest prices in quote, summed sizes in base, what it changed and
-    why), then one for each kind of cancel, one for the placing, and one for a renewal given up. ``timestamp`` is the
+    why), then one for each kind of cancel, one for the placing, and one for what else is amiss. ``timestamp`` is the
     last tick, ``proposed_at`` the tick that the stages are from (seconds; NaN and ``None`` before the first).
     """
 
@@ -48,16 +48,18 @@ class Explanation:
         return f"<p><b>{escape(self.verdict)}</b></p>" + (self.table.html() if self.table.rows else "")
 
 
-def explain(headline: str, record: TickRecord, proposed: TickRecord | None, notes: Sequence[str] = ()) -> Explanation:
+def explain(
+    headline: str, record: TickRecord, proposed: TickRecord | None, notes: Sequence[tuple[str, str]] = ()
+) -> Explanation:
     """Put records into words: of the last tick, and of the last one in which a proposal was built.
 
-    ``notes`` are what is to be told of renewals.
+    ``notes`` are what else is to be told: the step that it belongs to, and a clause.
     """
     rows: list[tuple[Any, ...]] = [] if proposed is None else _stage_rows(proposed)
     for cancel, count in record.cancels:
         rows.append(_step("cancelled", counted(count, "order"), cancel.value))
     rows.append(_step("placed", counted(record.placed, "order") if record.placed else "", record.outcome.value))
-    rows += [_step("renewal", "", note) for note in notes]
+    rows += [_step(step, "", note) for step, note in notes]
     proposed_at = None if proposed is None else proposed.timestamp
     when = "" if proposed_at is None else f" of the tick at {_clock(proposed_at)}"
     return Explanation(headline, record.timestamp, proposed_at, Table(f"Steps{when}", COLUMNS, tuple(rows)))

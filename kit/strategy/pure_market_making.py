@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, cast
 
 from kit.core.clock import Clock
 from kit.errors import KitError
-from kit.strategy.cancel_rules import may_stay, over_age, too_near
+from kit.strategy.cancel_rules import may_stay, over_age, short_lived, too_near
 from kit.strategy.explanation import still_in_flight
 from kit.strategy.hanging_orders import HangingOrders
 from kit.strategy.live_params import check_with, latest
@@ -193,7 +193,17 @@ class PureMarketMaking(QuotingStrategy):
 
     def _propose(self, reference: Decimal, record: TickRecord) -> Proposal:
         self._inputs.advance(self._applied, reference, record.timestamp)
-        return self._run_stages(self.context(reference, record.timestamp), record)
+        proposal = self._run_stages(self.context(reference, record.timestamp), record)
+        self._tell_once("minimum_spread", self._short_lived)
+        return proposal
+
+    @property
+    def _short_lived(self) -> str:
+        """Tell of quotes that minimum_spread takes back as soon as they rest."""
+        limit, proposed = self._applied.minimum_spread, self._proposed
+        if limit is None or proposed is None or proposed.reference is None or not proposed.trail:
+            return ""
+        return short_lived(proposed.trail[-1][1], proposed.reference, limit)
 
     def context(self, reference: Decimal, timestamp: float) -> MarketMakingContext:
         """Gather what the stages of this tick may see."""
@@ -269,8 +279,9 @@ class PureMarketMaking(QuotingStrategy):
                 self._hanging.pair(buys, sells)
 
     @property
-    def _notes(self) -> tuple[str, ...]:
-        return (self._hanging.given_up,) if self._hanging.given_up else ()
+    def _notes(self) -> tuple[tuple[str, str], ...]:
+        notes = (("renewal", self._hanging.given_up), ("minimum_spread", self._short_lived))
+        return tuple((step, note) for step, note in notes if note)
 
     @property
     def status(self) -> MarketMakingStatus:

@@ -93,12 +93,12 @@ class QuotingStrategy(StrategyBase):
         now, record, proposed = self.current_timestamp, self._record, self._proposed
         lost = lost_quotes(record, proposed, quotes, self._orders.last_ended, now)
         return verdict(self, record, proposed, len(hanging), lost) + "".join(
-            f" {sentence(note)}." for note in self._notes
+            f" {sentence(note)}." for _, note in self._notes
         )
 
     @property
-    def _notes(self) -> tuple[str, ...]:
-        """Return what else is to be told: clauses."""
+    def _notes(self) -> tuple[tuple[str, str], ...]:
+        """Return what else is to be told: the step that it belongs to, and a clause."""
         return ()
 
     def _refused(self, order: OwnOrder, event: MarketOrderFailureEvent) -> None:

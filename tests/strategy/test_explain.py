@@ -258,6 +258,26 @@ def test_a_side_that_came_too_near(run):
     assert "sell order was" not in why(b)
 
 
+def test_a_minimum_spread_that_takes_back_every_quote_is_told(run, caplog):
+    b = run(bid_spread="0.001", minimum_spread="0.05")
+    told = (
+        "inimum_spread 5 % takes back 2 of 2 proposed quotes on the tick after they were placed, as they are nearer to "
+        "the price; lower it or widen the spreads"
+    )
+    b.til(2)
+    assert why(b).endswith(f"{told}.")
+    assert row(b, "minimum_spread").why == f"m{told}"
+    b.til(20)
+    assert caplog.text.count(told) == 1  # once, not at every proposal
+    b.strategy.params.minimum_spread = "0.002"
+    b.til(40)
+    assert "inimum_spread 0.2 % takes back 1 of 2 proposed quotes" in why(b)
+    b.strategy.params.minimum_spread = None
+    b.til(60)
+    assert "minimum_spread" not in why(b)
+    assert "minimum_spread" not in list(b.strategy.explain().frame.step)
+
+
 def test_orders_that_the_user_or_somebody_else_cancelled(run):
     b = run(order_refresh_time=3600)
     b.til(2)

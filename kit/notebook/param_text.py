@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any, Final, Union, get_args, get_origin
 
 from kit.errors import InvalidInput
-from kit.strategy.params import ParamField, show
+from kit.strategy.params import LARGEST, ParamField, show
 
 _NUMBERS: Final = ("decimal", "int", "float")
 _PERCENT: Final = Decimal(100)
@@ -89,6 +89,8 @@ class ParamText:
             raise InvalidInput(
                 f"{text!r} is not a number; enter {self.allowed}" if text else f"is empty; enter {self.allowed}"
             )
+        if number.copy_abs() > LARGEST:
+            raise InvalidInput(f"{text} is out of range; enter {self.allowed}")
         value = number / _PERCENT if self.percent else number
         if self.field.kind == "int" and value != value.to_integral_value():
             raise InvalidInput(f"{text} is not a whole number; enter {self.allowed}")

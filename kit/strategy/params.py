@@ -39,6 +39,9 @@ RESERVED: Final = frozenset(
 
 _BOUNDS: Final = ("gt", "ge", "lt", "le", "step")
 
+LARGEST: Final = Decimal("1e30")
+"""The greatest size of a decimal parameter: far above any amount or price, and still exact in every calculation."""
+
 
 def param(
     default: Any = REQUIRED,
@@ -228,6 +231,8 @@ class Params(Drawn, BaseModel):
         for number in _numbers(value):
             if not number.is_finite():
                 raise ValueError("is not a finite number")
+            if number.copy_abs() > LARGEST and field.kind not in ("int", "float"):
+                raise ValueError("is beyond all sense; numbers go up to 10^30")
             if not field.admits(number):
                 raise ValueError("is out of range")
         return value
@@ -282,10 +287,14 @@ def _numbers(value: Any) -> Iterable[Decimal]:
             yield from _numbers(item)
 
 
+_PLAIN: Final = 60
+"""Decimals of more places than this are shown with an exponent."""
+
+
 def show(value: Any) -> str:
     """Return a value as short text, the way a user would write it."""
     if isinstance(value, Decimal):
-        return f"{value:f}" if value.is_finite() else str(value)
+        return f"{value:f}" if value.is_finite() and abs(value.adjusted()) < _PLAIN else str(value)
     if isinstance(value, Enum):
         return repr(value.value)
     text = repr(value)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import model_validator
 
+import kit
 from kit.errors import InvalidInput
 from kit.strategy.params import Params, param
 
@@ -175,3 +176,26 @@ def test_what_is_accepted_lies_within_the_bounds(value):
     else:
         assert accepted == value
         assert 0 < accepted < Decimal("0.05")
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e31", Decimal("1e999999999999"), "1e400000"])
+def test_numbers_beyond_all_sense_are_refused_with_a_bound(number):
+    class Wide(Params):
+        amount: Decimal = param(1, unit="base")
+        sizes: tuple[Decimal, ...] | None = param(None)
+
+    for values in ({"amount": number}, {"sizes": ["1", number]}):
+        with pytest.raises(InvalidInput, match=r"is beyond all sense; numbers go up to 10\^30") as caught:
+            Wide(**values)
+        assert len(str(caught.value)) < 200
+    assert Wide(amount="-1e30").amount == Decimal("-1e30")
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e31", 1e400, "inf"])
+def test_market_making_refuses_such_amounts(number):
+    with pytest.raises(InvalidInput, match="order_amount = "):
+        kit.PureMarketMaking.Params(bid_spread="0.01", ask_spread="0.01", order_amount=number)
+    with pytest.raises(InvalidInput, match="order_override = "):
+        kit.PureMarketMaking.Params(
+            bid_spread="0.01", ask_spread="0.01", order_amount=1, order_override={"a": ["buy", "0.01", number]}
+        )

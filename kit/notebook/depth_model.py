@@ -11,6 +11,7 @@ from kit.core.affinity import LoopAffinity
 from kit.errors import InvalidInput, NotSupported
 from kit.notebook.book_source import BookSource
 from kit.notebook.formats import ASK, BID, escape, exact, number
+from kit.notebook.html_parts import quantity
 from kit.notebook.panel import Frame
 from kit.types.market import Level
 
@@ -90,7 +91,7 @@ class DepthModel:
         return (
             f"{self.name}: {number(bid, prices)} / {number(ask, prices)} {self.source.quote}; "
             f"{sums[0]} {self.source.base} bid, {sums[1]} asked on {len(bids)} and {len(asks)} levels; "
-            f"{len(self.source.own_orders())} own orders"
+            f"{quantity(len(self.source.own_orders()), 'own order')}"
         )
 
     def html(self) -> str:

@@ -11,6 +11,7 @@ from kit.notebook.formats import escape, html_table, lasting
 from kit.notebook.html_parts import amount, code, facts, quantity, soft, stack, title, word
 from kit.notebook.orders_model import OrdersModel
 from kit.notebook.pnl_model import PnlModel
+from kit.strategy.strategy_base import still_in_flight
 
 if TYPE_CHECKING:
     from kit.core.clock import Clock
@@ -50,7 +51,7 @@ _FIRST_STEP = 'no connectors yet: market = await core.add_connector("binance", [
 
 
 def _strategy_words(strategy: Any) -> str:
-    words = f"{escape(strategy.name)}, {quantity(len(strategy.active_orders), 'order')}"
+    words = f"{escape(strategy.name)}, {quantity(len(still_in_flight(strategy)), 'order')}"
     return f"{words}, {word(f'paused: {strategy.pause_reason}', 'warn')}" if strategy.paused else words
 
 
@@ -110,7 +111,7 @@ def _guard_words(guard: Guard) -> str:
 def draw_guard(guard: Guard) -> Drawing:
     """Draw whether it lives, whom it guards, and what it last did."""
     state = guard.state
-    beats = f"{state.last_beat_age:.2f} s ago" if math.isfinite(state.last_beat_age) and state.alive else ""
+    beats = f"{state.last_beat_age:z.2f} s ago" if math.isfinite(state.last_beat_age) and state.alive else ""
     said = [
         ("state", _guard_words(guard)),
         ("guards", escape(", ".join(state.accounts))),
@@ -166,7 +167,7 @@ def draw_clock(clock: Clock) -> Drawing:
         ("errors", word(f"{stats.child_errors:,} of children", "bad") if stats.child_errors else ""),
     ]
     head = title("clock", clock.mode.name.lower(), state)
-    words = f"<Clock {clock.mode.name.lower()}, {stats.ticks} ticks of {clock.tick_size:g} s>"
+    words = f"<Clock {clock.mode.name.lower()}, {quantity(stats.ticks, 'tick')} of {clock.tick_size:g} s>"
     return Drawing(stack(head, facts(said)), words)
 
 

@@ -11,6 +11,7 @@ from kit.notebook.drawing import Drawing
 from kit.notebook.formats import escape, html_table, split_pair
 from kit.notebook.html_parts import quantity, stack, title, word
 from kit.notebook.param_text import ParamText
+from kit.strategy.strategy_base import still_in_flight
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +34,7 @@ def draw_strategy(strategy: StrategyBase) -> Drawing:
         strategy.name,
         f"{places} {escape(_pair(strategy))}".strip(),
         state,
-        quantity(len(strategy.active_orders), "order"),
+        quantity(len(still_in_flight(strategy)), "order"),
         word(f"last error: {error}", "bad") if error is not None else "",
     )
     values, pending = strategy.params.model, strategy.params.pending

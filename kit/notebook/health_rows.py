@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from kit.core.network_iterator import NetworkStatus
+from kit.notebook.html_parts import quantity
 from kit.notebook.saving import ADVICE
 from kit.notebook.subshell import RedPath
 
@@ -76,7 +77,7 @@ def tick_row(stats: ClockStats, running: bool, tick_size: float) -> Row:
         return Row("ticks", "off", "stopped", "the clock does not run: core.start()")
     skipped = f"{stats.ticks_skipped:,} skipped, " if stats.ticks_skipped else ""
     late = f"{stats.ticks_late:,} late, {seconds(stats.max_lateness)} at most"
-    detail = f"{stats.ticks:,} ticks of {tick_size:g} s; {skipped}{late}"
+    detail = f"{quantity(stats.ticks, 'tick')} of {tick_size:g} s; {skipped}{late}"
     value = f"p99 {seconds(stats.p99_lateness)}, last {seconds(stats.last_lateness)}"
     verdict = graded(max(stats.p99_lateness, stats.last_lateness / 2), LATE)
     if verdict == "bad" and stats.ticks < SETTLED:
@@ -108,7 +109,7 @@ def connector_rows(name: str, connector: Connector, *, alone: bool) -> Iterator[
 def _network_row(name: str, connector: Connector, port: Mapping[str, Any]) -> Row:
     status = connector.network_status
     again = int(port.get("reconnects", 0))
-    times = f"{again} reconnect{'' if again == 1 else 's'}" if again else ""
+    times = quantity(again, "reconnect") if again else ""
     if status is NetworkStatus.CONNECTED:
         trip = port.get("round_trip")
         clock = port.get("clock_offset")
@@ -129,8 +130,9 @@ def _account_row(label: str, connector: Connector) -> Row:
     if stream is None:
         return Row(label, "off", "none")
     state = stream.status
-    lost = f"{state.losses} lost connections; " if state.losses else ""
-    detail = f"{lost}{len(connector.order_tracker.lost_orders)} orders lost; {state.last_error}".rstrip("; ")
+    lost = f"{quantity(state.losses, 'lost connection')}; " if state.losses else ""
+    orders = quantity(len(connector.order_tracker.lost_orders), "order")
+    detail = f"{lost}{orders} lost; {state.last_error}".rstrip("; ")
     if state.ready:
         return Row(label, "good", f"{connector.mode}, streaming", detail)
     return Row(label, "bad", f"{connector.mode}, not in step", detail)
@@ -140,10 +142,10 @@ def feed_row(label: str, status: BookStatus) -> Row:
     """Judge a book's feed."""
     counts = {"gaps": status.gaps, "resyncs": status.resyncs, "bad messages": status.rejected + status.crossed}
     troubles = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
-    detail = f"{status.diffs:,} changes, {status.trades:,} trades; {troubles or 'no gaps'}"
+    detail = f"{quantity(status.diffs, 'change')}, {quantity(status.trades, 'trade')}; {troubles or 'no gaps'}"
     if status.age is None or not status.synced:
         return Row(label, "bad", "waits for a snapshot", status.last_error or detail)
-    value = f"{status.age:.1f} s old"
+    value = f"{status.age:z.1f} s old"
     if status.stale:
         return Row(label, "bad", f"stale, {value}", detail)
     return Row(label, "look" if status.age >= SILENT else "good", value, detail)
@@ -221,4 +223,4 @@ def errors_row(count: int, last: str) -> Row:
     """Judge the list of errors."""
     if not count:
         return Row("errors", "good", "none")
-    return Row("errors", "look", f"{count} kind{'' if count == 1 else 's'}", f"last: {last}; see core.errors")
+    return Row("errors", "look", quantity(count, "kind"), f"last: {last}; see core.errors")

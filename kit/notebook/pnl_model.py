@@ -117,7 +117,7 @@ class PnlModel(CoreModel):
         """Return a line a market."""
         lines = [
             f"  {each['label']}: {each['pnl']} {each['quote']}, inventory {each['inventory']} {each['base']}, "
-            f"{each['fills']} fills, fees {each['fees']} {each['quote']}"
+            f"{each['fills']} {'fill' if each['fills'] == '1' else 'fills'}, fees {each['fees']} {each['quote']}"
             for each in self._read_head()["markets"]
         ]
         return "\n".join([self.name, *lines]) if lines else f"{self.name}: no market to trade on yet"

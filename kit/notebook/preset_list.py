@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kit.errors import InvalidInput
+from kit.notebook.html_parts import quantity
 from kit.notebook.param_text import ParamText
 from kit.strategy.live_params import LiveParams, latest
 from kit.strategy.presets import load_preset, preset_folder, preset_names, preset_path, save_preset
@@ -48,7 +49,7 @@ class PresetList:
             raise InvalidInput(
                 f"{name} changes {', '.join(foreign)}, which a form cannot; run strategy.params.load({name!r})"
             )
-        count = f"{len(differ)} value{'' if len(differ) == 1 else 's'}"
+        count = quantity(len(differ), "value")
         return {
             "values": {
                 parameter: text.write(wanted[parameter])

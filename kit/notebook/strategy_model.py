@@ -58,7 +58,8 @@ class StrategyModel(ControlsModel):
         if strategy.clock is None:
             return "stopped"
         failed = strategy.consecutive_errors
-        return f"the last {failed} ticks failed: {strategy.last_error}" if failed else ""
+        ticks = "tick" if failed == 1 else f"{failed} ticks"
+        return f"the last {ticks} failed: {strategy.last_error}" if failed else ""
 
     def text(self) -> str:
         """Return state, parameters and explanation as text."""

@@ -10,6 +10,7 @@ from kit.errors import InvalidInput, NotReady, NotSupported
 from kit.notebook.core_model import CoreModel
 from kit.notebook.errands import Errands
 from kit.notebook.formats import escape, html_table
+from kit.notebook.html_parts import quantity
 from kit.notebook.panel import Frame
 
 if TYPE_CHECKING:
@@ -185,4 +186,5 @@ def _stopped(report: StopReport) -> str:
     if report.clean:
         return "stopped: no order and no task is left; the cells that connect start it again"
     left = sum(len(orders) for orders in report.orders_left.values())
-    return f"stopped, but {left} orders may be open and {len(report.tasks_left)} tasks did not end"
+    tasks = quantity(len(report.tasks_left), "task")
+    return f"stopped, but {quantity(left, 'order')} may be open and {tasks} did not end"

@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from kit.strategy.own_orders import OwnOrder
 from kit.strategy.proposal import EMPTY, Proposal
 from kit.strategy.stage_reasons import change, reason
-from kit.strategy.strategy_base import StrategyBase
+from kit.strategy.strategy_base import StrategyBase, still_in_flight
 from kit.strategy.tables import Table, counted
 from kit.strategy.tick_record import Outcome, TickRecord, stage_name
 
@@ -132,14 +131,6 @@ def _stopped(strategy: StrategyBase, record: TickRecord) -> str:
     left = len(still_in_flight(strategy))
     verb = "rests" if left == 1 else "rest"
     return f"Not quoting. {said}" + (f" {left} of its orders still {verb} on the exchange." if left else "")
-
-
-def still_in_flight(strategy: StrategyBase) -> tuple[OwnOrder, ...]:
-    """Return the active orders; of a strategy that runs no more and hears no events those that its markets know."""
-    orders = strategy.active_orders
-    if strategy.clock is not None:
-        return orders
-    return tuple(order for order in orders if order.client_order_id in order.market.in_flight_orders)
 
 
 def missing_side(proposed: TickRecord) -> str:

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Final, cast
 from kit.core.clock import Clock
 from kit.errors import KitError
 from kit.strategy.cancel_rules import may_stay, over_age, short_lived, too_near
-from kit.strategy.explanation import still_in_flight
 from kit.strategy.hanging_orders import HangingOrders
 from kit.strategy.live_params import check_with, latest
 from kit.strategy.market_api import Market
@@ -24,7 +23,7 @@ from kit.strategy.price_source import PriceSource
 from kit.strategy.proposal import PriceSize, Proposal
 from kit.strategy.quoting import QuotingStrategy
 from kit.strategy.renewals import place_renewals
-from kit.strategy.strategy_base import StrategyBase
+from kit.strategy.strategy_base import StrategyBase, still_in_flight
 from kit.strategy.tick_record import CancelReason, Outcome, TickRecord
 from kit.types.events import BuyOrderCompletedEvent, MarketEvent, OrderFilledEvent
 from kit.types.market import PriceType

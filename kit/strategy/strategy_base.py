@@ -16,6 +16,7 @@ from kit.strategy.own_orders import OwnOrder
 from kit.strategy.params import Params as BaseParams
 from kit.strategy.strategy_health import StrategyHealth
 from kit.strategy.strategy_hooks import StrategyHooks, check_hooks
+from kit.strategy.tables import counted
 from kit.types.drawn import Drawn
 
 logger = logging.getLogger(__name__)
@@ -198,4 +199,13 @@ class StrategyBase(Drawn, StrategyHooks, OrderPlacing):
     def __repr__(self) -> str:
         state = f"paused: {self.pause_reason}" if self.paused else "running" if self.clock is not None else "stopped"
         places = ", ".join(market.name for market in self.markets) or "no market"
-        return f"<{self.name} on {places} {self._trading_pair or ''} {state}, {len(self.active_orders)} orders>"
+        orders = counted(len(still_in_flight(self)), "order")
+        return f"<{self.name} on {places} {self._trading_pair or ''} {state}, {orders}>"
+
+
+def still_in_flight(strategy: StrategyBase) -> tuple[OwnOrder, ...]:
+    """Return the active orders; of a strategy that runs no more and hears no events those that its markets know."""
+    orders = strategy.active_orders
+    if strategy.clock is not None:
+        return orders
+    return tuple(order for order in orders if order.client_order_id in order.market.in_flight_orders)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kit.errors import StrategyError
+from kit.strategy.tables import counted
 
 
 class StrategyHealth:
@@ -25,7 +26,7 @@ class StrategyHealth:
 
     def __repr__(self) -> str:
         last = f", last: {self.last_error}" if self.last_error is not None else ""
-        return f"<StrategyHealth: {self.total_errors} errors, {self.consecutive_errors} in a row{last}>"
+        return f"<StrategyHealth: {counted(self.total_errors, 'error')}, {self.consecutive_errors} in a row{last}>"
 
     def hook_failed(self, error: Exception, timestamp: float) -> None:
         """Note that an event hook threw; the tick that follows counts as failed."""

@@ -14,6 +14,7 @@ from kit.connectors.account_side import AccountSide
 from kit.connectors.connector import Connector
 from kit.core.time_source import TimeSource
 from kit.errors import InvalidInput
+from kit.strategy.tables import counted
 from kit.trading.switched_core import SwitchedCore, traded_pairs
 from kit.types.events import MarketEvent, MarketOrderFailureEvent
 
@@ -147,7 +148,8 @@ class DisarmWatch:
                 yield f"the key of {connector.name} is refused: {refused}"
             yield from self._silences(connector, side, now)
         if (limit := self._rules().rejections) is not None and self._refusals >= limit:
-            yield f"{self._refusals} orders in a row were refused, the last one: {self._refusal}"
+            verb = "was" if self._refusals == 1 else "were"
+            yield f"{counted(self._refusals, 'order')} in a row {verb} refused, the last one: {self._refusal}"
 
     def _behind(self, now: float) -> str:
         limit, clock = self._rules().behind, self._core.clock

@@ -15,6 +15,7 @@ from kit.core.network_iterator import NetworkStatus
 from kit.core.time_source import TimeSource
 from kit.core.waiting import wait_for
 from kit.errors import AuthenticationFailed, KitError
+from kit.strategy.tables import counted
 from kit.trading.checks import Check, Outcome
 from kit.trading.switched_core import SwitchedCore, traded_pairs
 
@@ -146,7 +147,7 @@ class Preflight:
         if missing := await self._missing(side):
             return "failed", missing
         count = len(side.order_tracker.active_orders)
-        return "passed", f"the key is accepted, the private stream is up, {count} own orders are open"
+        return "passed", f"the key is accepted, the private stream is up, {counted(count, 'own order')} open"
 
     async def _missing(self, side: AccountSide) -> str:
         """Wait for an account to be in step; return what is missing after that."""
@@ -181,7 +182,7 @@ class Preflight:
         if offset is None:
             return "passed", f"the exchange answers in {took * 1000:.0f} ms"
         wrong = abs(theirs - (before + took / 2) - offset)
-        text = f"the exchange's clock is {offset:+.2f} s from ours, known to {wrong:.2f} s, answered in {took:.2f} s"
+        text = f"the exchange's clock is {offset:+z.2f} s from ours, known to {wrong:.2f} s, answered in {took:.2f} s"
         if wrong > STAMP_OFF + took:
             return "failed", f"{text}; the machine's clock was set: wait a minute, then arm again"
         if abs(offset) > CLOCK_OFF:
@@ -234,7 +235,7 @@ class Preflight:
         while late := [pair for pair in self._pairs(connector) if not tracker.is_ready(pair)]:
             if self._time_source.monotonic() >= deadline:
                 status = tracker.status(late[0])
-                age = "none yet" if status.age is None else f"{status.age:.1f} s old"
+                age = "none yet" if status.age is None else f"{status.age:z.1f} s old"
                 return "failed", f"the book of {late[0]} is {age}: {status.last_error or 'nothing comes'}"
             await self._time_source.sleep(_LOOK)
         return "passed", "; ".join(_book_text(connector, pair) for pair in self._pairs(connector))
@@ -243,4 +244,4 @@ class Preflight:
 def _book_text(connector: Connector, pair: str) -> str:
     status = connector.order_book_tracker.status(pair)
     bid, ask = connector.get_price(pair, False), connector.get_price(pair, True)
-    return f"{pair} {bid} / {ask}, {status.age or 0.0:.1f} s old"
+    return f"{pair} {bid} / {ask}, {status.age or 0.0:z.1f} s old"

@@ -16,6 +16,7 @@ from kit.core.clock import ManualTime
 from kit.core.error_list import ErrorList
 from kit.core.pubsub import PubSub
 from kit.errors import InvalidInput, NotReady, NotSupported
+from kit.notebook import kinds
 from kit.notebook.balances_model import BalancesModel
 from kit.notebook.formats import decimals_in, lasting, money_decimals, signed
 from kit.notebook.html_parts import bar, gain, percent, spark
@@ -196,7 +197,7 @@ def test_profit_without_a_page(core, market):
     core.history.sample(1.0)
     market.fill(TradeType.SELL, "99", "1")
     core.history.sample(2.0)
-    assert f"BTC/USDT binance live: {MINUS}1.10 USDT, inventory {MINUS}1.000 BTC, 1 fills" in panel.text()
+    assert f"BTC/USDT binance live: {MINUS}1.10 USDT, inventory {MINUS}1.000 BTC, 1 fill," in panel.text()
     assert "<polyline" in panel.html()
     with pytest.raises(NotSupported):
         panel.command({"do": "sell"})
@@ -204,7 +205,8 @@ def test_profit_without_a_page(core, market):
     assert panel.ended
 
 
-def test_the_figure_shows_fills_inventory_and_profit(core, market):
+def test_the_figure_shows_fills_inventory_and_profit(core, market, monkeypatch):
+    monkeypatch.setattr(kinds, "TradingCore", Core)
     with pytest.raises(NotReady, match="no sample of BTC/USDT"):
         plot_pnl(core)
     core.history.sample(1.0)

@@ -159,7 +159,7 @@ def test_the_fallbacks_of_depth(market):
     market.add("a", "98")
     panel = DepthModel(market, PAIR)
     assert panel.text() == (
-        "depth of BTC/USDT: 99.00 / 101.00 USDT; 6.000 BTC bid, 4.000 asked on 3 and 2 levels; 1 own orders"
+        "depth of BTC/USDT: 99.00 / 101.00 USDT; 6.000 BTC bid, 4.000 asked on 3 and 2 levels; 1 own order"
     )
     assert panel.html().startswith("<svg")
     assert panel.html().count("<polygon") == 2

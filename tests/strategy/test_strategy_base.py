@@ -245,6 +245,18 @@ def test_nothing_is_heard_after_the_stop_and_a_restart_catches_up(run):
     assert heard(b)[-1] == ("did_complete_buy_order", third.client_order_id)
 
 
+def test_its_text_counts_the_orders_that_rest_also_after_the_stop(run):
+    b = run({1: lambda s: (s.buy(1, 90), s.buy(1, 89))})
+    b.til(1)
+    first, second = b.strategy.active_orders
+    assert repr(b.strategy).endswith(" running, 2 orders>")
+    b.stop()
+    b.market.confirm_cancel(first.client_order_id)  # as core.stop() does, which the strategy does not hear of any more
+    assert repr(b.strategy).endswith(" stopped, 1 order>")
+    b.market.confirm_cancel(second.client_order_id)
+    assert repr(b.strategy).endswith(" stopped, 0 orders>")
+
+
 def test_on_stop_may_still_cancel_and_hears_of_it(run):
     b = run({1: lambda s: s.buy(1, 90)})
     b.strategy.on_stop = b.strategy.cancel_all

@@ -2,6 +2,7 @@
 
 import asyncio
 from decimal import Decimal
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -165,6 +166,14 @@ async def test_a_confirmation_is_typed_exactly_once_armed(bench):
 
 
 # -- what keeps it from going live
+
+
+async def test_a_clock_that_is_right_is_not_said_to_be_off_by_less_than_nothing(bench, monkeypatch):
+    monkeypatch.setattr(bench.paper, "status", lambda: {"clock_offset": -0.001})
+    monkeypatch.setattr(bench.paper, "fetch_server_time", AsyncMock(return_value=bench.time.time()))
+    checks = await bench.do(bench.switch.arm())
+    skew = next(check for check in checks if check.name == "clock skew")
+    assert "is +0.00 s from ours" in skew.text
 
 
 async def test_without_a_key_the_check_says_how_to_give_one(bench):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
@@ -40,7 +41,7 @@ TRANSITIONS: Mapping[OrderState, frozenset[OrderState]] = MappingProxyType(
 """For each ``OrderState`` the states that may follow it. What is not in it is stale news and changes nothing."""
 
 
-@dataclass(eq=False, kw_only=True, repr=False)
+@dataclass(eq=False, kw_only=True, repr=False, slots=True)
 class InFlightOrder(Drawn):
     """Hold what is known of one order; updates in any order and any number of times lead to the same result.
 
@@ -81,8 +82,9 @@ class InFlightOrder(Drawn):
         elif self.order_type.is_limit:
             raise InvalidInput(f"Order {self.client_order_id} is a {self.order_type.value} order but has no price.")
         base, _, quote = self.trading_pair.partition(":")[0].partition("/")
-        self.base_asset = self.base_asset or base
-        self.quote_asset = self.quote_asset or quote
+        # A session keeps very many orders, of few assets.
+        self.base_asset = sys.intern(self.base_asset or base)
+        self.quote_asset = sys.intern(self.quote_asset or quote)
         if self.progress is OrderState.PENDING_CANCEL:
             self.progress, self.cancel_requested = OrderState.OPEN, True
         self.acknowledged = self.acknowledged or self.progress in _EXISTS

@@ -3,16 +3,19 @@
 Everything public is here; submodules load when a name is first used, so ``import kit`` is quick.
 """
 
-from __future__ import annotations
+# What is imported here is named with an underscore, as completion lists every other name of a module.
+import importlib as _importlib
+import importlib.util as _importlib_util
+import sys as _sys
+import typing as _typing
 
-import importlib
-import importlib.util
-import sys
-from typing import TYPE_CHECKING, Any, Final
+from kit.types import drawn as _drawn
 
-from kit.types.drawn import Bundle, draw_with, plot_with, warm_with
-
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
+    from kit import config as config
+    from kit import errors as errors
+    from kit import notebook as notebook
+    from kit import simulation as simulation
     from kit.backtest.parity import parity as parity
     from kit.backtest.result import Result as Result
     from kit.backtest.runner import backtest as backtest
@@ -61,7 +64,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES: Final = {
+_HOMES: _typing.Final = {
     "Clock": "kit.core.clock",
     "ClockMode": "kit.core.clock",
     "Credentials": "kit.types.ports",
@@ -157,39 +160,42 @@ __all__ = [
     "to_hftbacktest",
 ]
 
+_MODULES: _typing.Final = ("config", "errors", "notebook", "simulation")
+"""Modules that users are told of."""
 
-def __getattr__(name: str) -> Any:
+
+def __getattr__(name: str) -> _typing.Any:
     home = _HOMES.get(name)
     if home is None:
-        if not name.startswith("_") and importlib.util.find_spec(f"kit.{name}") is not None:
-            return importlib.import_module(f"kit.{name}")
+        if not name.startswith("_") and _importlib_util.find_spec(f"kit.{name}") is not None:
+            return _importlib.import_module(f"kit.{name}")
         raise AttributeError(f"module 'kit' has no attribute {name!r}")
     module, _, attribute = home.partition(":")
-    value: Any = importlib.import_module(module)
+    value: _typing.Any = _importlib.import_module(module)
     if module != f"kit.{name}":  # else the package itself is meant, which can be called
         value = getattr(value, attribute or name)
     globals()[name] = value
     return value
 
 
-def _draw(thing: object) -> Bundle:
-    drawing: Bundle = importlib.import_module("kit.notebook.displays").draw(thing)
+def _draw(thing: object) -> _drawn.Bundle:
+    drawing: _drawn.Bundle = _importlib.import_module("kit.notebook.displays").draw(thing)
     return drawing
 
 
-def _plot(kind: str, thing: object, **options: Any) -> Any:
-    return getattr(importlib.import_module("kit.notebook.plots"), kind)(thing, **options)
+def _plot(kind: str, thing: object, **options: _typing.Any) -> _typing.Any:
+    return getattr(_importlib.import_module("kit.notebook.plots"), kind)(thing, **options)
 
 
 def _warm() -> None:
-    if "ipykernel" in sys.modules and importlib.import_module("kit.notebook.displays").in_kernel():
-        importlib.import_module("kit.notebook.warming").warm_up()
+    if "ipykernel" in _sys.modules and _importlib.import_module("kit.notebook.displays").in_kernel():
+        _importlib.import_module("kit.notebook.warming").warm_up()
 
 
-draw_with(_draw)
-plot_with(_plot)
-warm_with(_warm)
+_drawn.draw_with(_draw)
+_drawn.plot_with(_plot)
+_drawn.warm_with(_warm)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*__all__, *_MODULES, "__version__"])

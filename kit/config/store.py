@@ -7,7 +7,7 @@ import getpass
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from kit.config.encrypted_file import EncryptedFile
 from kit.config.environment import EnvironmentKeys, variables
@@ -19,7 +19,10 @@ from kit.types.ports import Credentials
 
 logger = logging.getLogger(__name__)
 
-Where = Literal["keyring", "file"]
+if TYPE_CHECKING:
+    # Not at run time: over a property whose annotation it finds to be a Literal, jedi completes no attribute at all.
+    Where = Literal["keyring", "file"]
+
 FILE_NAME: Final = "keys.json"
 
 

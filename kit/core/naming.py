@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, NoReturn, Self, TypeVar, overload
+
+T = TypeVar("T")
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
@@ -11,6 +14,30 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     by_small_letters = {each.lower(): each for each in known}
     near = difflib.get_close_matches(str(name).lower(), by_small_letters, 1, 0.5)
     return f"; did you mean {by_small_letters[near[0]]!r}?" if near else ""
+
+
+class Named(Generic[T]):
+    """A read-only attribute like a ``property``, whose value has parts by name.
+
+    Tab after ``core.connectors["`` reads it; for a ``property`` IPython would not.
+    """
+
+    def __init__(self, read: Callable[[Any], T]) -> None:
+        self._read = read
+        self.__doc__ = read.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, thing: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, thing: object, owner: type | None = None) -> T: ...
+    def __get__(self, thing: object, owner: type | None = None) -> Self | T:
+        return self if thing is None else self._read(thing)
+
+    def __set__(self, thing: object, value: object) -> NoReturn:
+        raise AttributeError(f"{self._name} cannot be set")
 
 
 class ByName:

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from kit.connectors.connector import Connector
 from kit.core.affinity import LoopAffinity
@@ -22,7 +22,9 @@ from kit.trading.watching import ReadOnly
 
 logger = logging.getLogger(__name__)
 
-Stage = Literal["acting", "done", "failed"]
+if TYPE_CHECKING:
+    # Not at run time: over a property whose annotation it finds to be a Literal, jedi completes no attribute at all.
+    Stage = Literal["acting", "done", "failed"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kit.connectors.connector import Connector
 from kit.connectors.connector_manager import ConnectorManager
 from kit.core.affinity import LoopAffinity
-from kit.core.naming import ByName
+from kit.core.naming import ByName, Named
 from kit.trading.pnl_history import PnlHistory, history_table
 from kit.types.drawn import Drawn, plot
 
@@ -24,7 +24,7 @@ class CoreViews(Drawn, ByName):
     connector_manager: ConnectorManager
     history: PnlHistory
 
-    @property
+    @Named
     def connectors(self) -> Mapping[str, Connector]:
         """Return the connectors by name."""
         return self.connector_manager.connectors

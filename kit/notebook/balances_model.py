@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from kit.errors import NotSupported
 from kit.notebook.core_model import CoreModel, WholeFrames
 from kit.notebook.formats import decimals_of, escape, exact, html_table, money_decimals, number, split_pair
-from kit.notebook.html_parts import bar, soft, stack, title, word
+from kit.notebook.html_parts import bar, quantity, soft, stack, title, word
 
 if TYPE_CHECKING:
     from kit.connectors.connector import Connector
@@ -44,9 +44,10 @@ class BalancesModel(WholeFrames, CoreModel):
     def _read(self) -> dict[str, Any]:
         rows: list[Holding] = []
         more, quote = 0, ""
-        view = getattr(self.core, "read_only", None)  # of a core that another process runs, and its balances
         for name, connector in self.core.connectors.items():
-            if connector.mode == "data" and not (view and connector.balances.assets):
+            # A view of a core that another process runs has balances of that one.
+            seen = self.core.read_only is not None and connector.balances.assets
+            if connector.mode == "data" and not seen:
                 continue
             assets = assets_of(connector)
             rows += holdings(name, connector, assets[:MAX_ROWS])
@@ -91,7 +92,7 @@ class BalancesModel(WholeFrames, CoreModel):
             for row in rows
         ]
         head = ["asset", "account", "total", "available", "in orders", f"worth [{now['quote']}]", "free"]
-        left = soft(f"and {now['more']} more assets") if now["more"] else ""
+        left = soft(f"and {quantity(now['more'], 'more asset')}") if now["more"] else ""
         return stack(title(self.name, left), html_table(head, cells, sides="nnrrrrn"))
 
 

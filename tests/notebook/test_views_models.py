@@ -78,6 +78,7 @@ class Core:
     def __init__(self, market):
         self.name = "main"
         self.in_use = self.running = True
+        self.read_only = None
         self.affinity = market.affinity
         self.clock = SimpleNamespace(time=lambda: 3.0)
         self.connectors = {"binance": market}
@@ -332,6 +333,8 @@ def test_without_an_account_there_are_no_balances(core, market):
     assert "no account yet" in panel.html()
     with pytest.raises(NotSupported):
         panel.command({"do": "withdraw"})
+    core.read_only = "another process runs it"  # and its balances are mirrored here
+    assert [row[1:3] for row in panel.frame(full=True).content["rows"]] == [["data", "BTC"], ["data", "USDT"]]
 
 
 # -- log ---------------------------------------------------------------------------------------------------------------

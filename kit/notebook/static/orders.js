@@ -70,7 +70,7 @@ function render({ model, el }) {
 
   function hear(news) {
     const number = news?.number ?? 0;
-    if (heard !== null && number !== heard) {
+    if (news && heard !== null && number !== heard) {
       said.classList.toggle("bad", !news.ok);
       setText(said, news.text);
     }

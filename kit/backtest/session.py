@@ -263,6 +263,12 @@ def assumptions(plan: Plan, venues: Sequence[SimulatedVenue]) -> dict[str, str]:
         "queue": by_exchange({name: describe(engine.queue) for name, engine in engines.items()}),
         "latency": by_exchange({venue.name: describe(venue.latency) for venue in venues}),
         "exchange": by_exchange({name: describe(engine.exchange) for name, engine in engines.items()}),
+        "own orders": "the market does not react to them; behind all recorded levels they come last in their queue"
+        + (
+            "; what they took of a level is gone until its amount changes"
+            if all(engine.exchange.partial for engine in engines.values())
+            else ""
+        ),
         "fees": "; ".join(fees_of(market) for market in plan.markets),
         "clock": f"ticks of {plan.tick_size:g} s; nothing is seen before its local time",
     }

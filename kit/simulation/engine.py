@@ -21,6 +21,7 @@ How to go to local time T with requests and answers under way::
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from enum import IntEnum
 from typing import NamedTuple
@@ -287,11 +288,17 @@ class MatchingEngine:
             kernel.act(state.address, layout.SUBMIT)
             if not words[layout.OUT + 2]:
                 break
-            state.serve(layout.GROW_FILLS)
+            state.serve(words[layout.OUT + 2])
         outcome = Outcome(words[layout.OUT])
         if outcome is Outcome.RESTS:
             self._ids.add(order_id)
         return Submission(outcome, words[layout.OUT + 1])
+
+    def give_back(self, fills: Sequence[Fill], side: TradeType) -> None:
+        """Undo the taking of a taker of ``side`` that was refused after all: others may take there."""
+        other = int(side is TradeType.BUY)
+        for fill in fills:
+            self._state.give_back(other, fill.tick ^ -other, fill.lots)
 
     def cancel(self, order_id: int) -> int | None:
         """Take an order off the book; returns the lots that were left, ``None`` if no such order rests."""
@@ -307,7 +314,10 @@ class MatchingEngine:
         return None if leaves < 0 else leaves
 
     def queue_front(self, order_id: int) -> float | None:
-        """Return the amount (base) that the model takes to stand ahead of an order, ``None`` if it does not rest."""
+        """Return the amount (base) that the model takes to stand ahead of an order, ``None`` if it does not rest.
+
+        Infinite for an order behind all known levels, until its level is told: then all that is told there is ahead.
+        """
         return None if self._ask(layout.POSITION, order_id) < 0 else self._state.floats[layout.OUT + 1]
 
     @property

@@ -40,7 +40,8 @@ class ExchangeModel:
 class PartialFill(ExchangeModel):
     """Orders fill by what is there: the default, and what a real exchange does.
 
-    A taker walks the displayed levels (which are not consumed: the recording knows nothing of us). What is left of a
+    A taker walks the displayed levels. The recording knows nothing of us and goes on displaying what was taken, but
+    what was taken of a level is gone for our next takers until the level's amount changes. What is left of a
     GTC order rests at its limit, and fills when the market comes to it anew; hftbacktest fills the rest at the limit
     at once. IOC and market orders lapse with what is left, FOK fills whole or not at all, post-only is refused if it
     would take. A trade at an order's price fills what exceeds the queue; several own orders at one price share it in

@@ -107,6 +107,14 @@ def next_level(state: int, side: int, limit: int) -> int:
 
 
 @part
+def beyond_known(state: int, side: int, key: int) -> int:
+    """Tell whether a key lies behind every level that is known: what stands there is not told."""
+    if key >= read_int(state, BEST + side):
+        return 0
+    return 1 if next_level(state, side, key) == NONE else 0
+
+
+@part
 def log_change(state: int, row: int, side: int, key: int, before: float) -> None:
     """Write what undoes a change; the caller saw to the room."""
     tail = read_int(state, LOG_TAIL)

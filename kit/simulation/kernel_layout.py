@@ -67,6 +67,10 @@ RESTING: Final = 62  # own orders resting (of all, known book or not)
 ARG: Final = 64  # (8)
 OUT: Final = 72  # (8)
 P_OUT: Final = 80
+# What our takers took of levels that have not changed since.
+P_TAKEN: Final = 81
+TAKEN_LEVELS: Final = 82
+TAKEN_ROOM: Final = 83
 STATE_WORDS: Final = 96
 
 MARKS: Final = 1024
@@ -93,6 +97,13 @@ FILL_WORDS: Final = 6
 TAKER: Final = 0
 MAKER: Final = 1
 EXPIRED: Final = 2
+
+# One level that we took from.
+T_SIDE: Final = 0
+T_KEY: Final = 1
+T_LOTS: Final = 2
+T_SEEN: Final = 3  # float, base: the level's amount; with another one it is another level
+TAKEN_WORDS: Final = 4
 
 # One undo entry.
 U_ROW: Final = 0
@@ -134,6 +145,7 @@ RARE: Final = 5  # CLEAR, CLEAR_ALL, GAP, SNAPSHOT of an unknown book: the engin
 GROW_FILLS: Final = 6
 GROW_L3: Final = 7
 TOO_EARLY: Final = 8  # a look at rows that cannot be undone
+GROW_TAKEN: Final = 9
 
 # Queue models.
 RISK_AVERSE: Final = 0

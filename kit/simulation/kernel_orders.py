@@ -6,10 +6,10 @@ worst own key of its side and a table of marks by hash says that some own order 
 
 from __future__ import annotations
 
-from math import floor
+from math import floor, inf
 
 from kit.simulation.compile_cache import part
-from kit.simulation.kernel_book import amount, next_level
+from kit.simulation.kernel_book import amount, beyond_known, next_level
 from kit.simulation.kernel_layout import (
     ARG,
     BEST,
@@ -26,6 +26,7 @@ from kit.simulation.kernel_layout import (
     FILLS,
     FOK,
     GROW_FILLS,
+    GROW_TAKEN,
     GTC,
     KNOWN,
     LAPSED,
@@ -50,6 +51,7 @@ from kit.simulation.kernel_layout import (
     P_FILLS,
     P_MARKS,
     P_ORDERS,
+    P_TAKEN,
     PARTIAL,
     POST_ONLY,
     QUEUE,
@@ -60,7 +62,14 @@ from kit.simulation.kernel_layout import (
     STP,
     STP_MAKER,
     STP_NONE,
+    T_KEY,
+    T_LOTS,
+    T_SEEN,
+    T_SIDE,
     TAKEN,
+    TAKEN_LEVELS,
+    TAKEN_ROOM,
+    TAKEN_WORDS,
     TAKER,
 )
 from kit.simulation.kernel_memory import least, most, read_float, read_int, write_float, write_int
@@ -195,8 +204,49 @@ def _own_crossing(state: int, side: int, limit: int) -> int:
 
 
 @part
+def _taken(state: int, side: int, key: int) -> int:
+    """Return the address of what we took of a level, of the empty place where it would go if there is nothing."""
+    entry = read_int(state, P_TAKEN)
+    for _ in range(read_int(state, TAKEN_LEVELS)):
+        if read_int(entry, T_KEY) == key and read_int(entry, T_SIDE) == side:
+            return entry
+        entry += 8 * TAKEN_WORDS
+    return entry
+
+
+@part
+def _forget_changed(state: int) -> None:
+    """Drop what was taken of levels whose amount is another by now: what came new is there for us."""
+    table, kept = read_int(state, P_TAKEN), 0
+    for index in range(read_int(state, TAKEN_LEVELS)):
+        entry, to = table + 8 * TAKEN_WORDS * index, table + 8 * TAKEN_WORDS * kept
+        if amount(state, read_int(entry, T_SIDE), read_int(entry, T_KEY)) == read_float(entry, T_SEEN):
+            for word in range(TAKEN_WORDS):
+                write_int(to, word, read_int(entry, word))
+            kept += 1
+    write_int(state, TAKEN_LEVELS, kept)
+
+
+@part
+def _note_taken(state: int, side: int, key: int, lots: int) -> None:
+    entry = _taken(state, side, key)
+    count = read_int(state, TAKEN_LEVELS)
+    if entry == read_int(state, P_TAKEN) + 8 * TAKEN_WORDS * count:
+        write_int(entry, T_SIDE, side)
+        write_int(entry, T_KEY, key)
+        write_int(entry, T_LOTS, 0)
+        write_float(entry, T_SEEN, amount(state, side, key))
+        write_int(state, TAKEN_LEVELS, count + 1)
+    write_int(entry, T_LOTS, read_int(entry, T_LOTS) + lots)
+
+
+@part
 def _lots_at(state: int, side: int, key: int) -> int:
-    return floor(amount(state, side, key) / read_float(state, LOT) + 1e-9)
+    lots = floor(amount(state, side, key) / read_float(state, LOT) + 1e-9)
+    entry = _taken(state, side, key)
+    if entry == read_int(state, P_TAKEN) + 8 * TAKEN_WORDS * read_int(state, TAKEN_LEVELS):
+        return lots
+    return most(lots - read_int(entry, T_LOTS), 0)
 
 
 @part
@@ -219,6 +269,7 @@ def _walk(state: int, order: int, ts: int, side: int, start: int, limit: int) ->
         lots = least(_lots_at(state, side, key), read_int(order, O_LEAVES))
         if lots > 0:
             record(state, order, ts, key, lots, TAKER)
+            _note_taken(state, side, key, lots)
         key = next_level(state, side, key - 1)
     return key
 
@@ -277,9 +328,13 @@ def submit(state: int) -> None:
     _new_order(state, order, side, key, lots)
     ended = 0
     if crosses:
+        _forget_changed(state)
         _, levels = _reach(state, other, limit, lots)
         if read_int(state, FILLS) + levels + read_int(state, ORDERS) + 2 > read_int(state, FILL_ROOM):
             write_int(state, OUT + 2, GROW_FILLS)
+            return
+        if read_int(state, TAKEN_LEVELS) + levels > read_int(state, TAKEN_ROOM):
+            write_int(state, OUT + 2, GROW_TAKEN)
             return
         if not read_int(state, PARTIAL):
             record(state, order, ts, read_int(state, BEST + other), lots, TAKER)
@@ -299,7 +354,10 @@ def _new_order(state: int, order: int, side: int, key: int, lots: int) -> None:
     write_int(order, O_KEY, key)
     write_int(order, O_LEAVES, lots)
     write_int(order, O_SEQUENCE, sequence)
-    write_float(order, O_FRONT, amount(state, side, key))
+    ahead = amount(state, side, key)
+    if ahead == 0.0 and beyond_known(state, side, key):
+        ahead = inf
+    write_float(order, O_FRONT, ahead)
     write_float(order, O_TRADED, 0.0)
 
 

@@ -3,19 +3,24 @@
 ``front`` is the amount ahead of the order. A depth row tells that the level went from ``before`` to ``after``; what
 trades took since the last depth row (``traded``) is already off the front. The rest of a decrease was cancelled, and a
 model says how much of that was ahead. All as hftbacktest 2.4 defines it, where 0/0 makes the front ``after``.
+
+The front of an order behind all known levels is infinite until its level is told, and then all of that is ahead.
 """
 
 from __future__ import annotations
 
-from math import floor, isinf, log
+from math import floor, inf, isinf, log
 from typing import Any
 
 from kit.simulation.compile_cache import part
+from kit.simulation.kernel_book import amount, beyond_known
 from kit.simulation.kernel_layout import (
     LOG,
     LOG2,
     LOT,
     O_FRONT,
+    O_KEY,
+    O_SIDE,
     O_TRADED,
     OWN_DEPTH,
     OWN_PROBABILITY,
@@ -77,7 +82,11 @@ def front_after_depth(state: int, front: float, traded: float, before: float, af
 def queue_depth(state: int, order: int, before: float, after: float) -> None:
     """Move one order in its queue after a depth row at its level."""
     front, traded = read_float(order, O_FRONT), read_float(order, O_TRADED)
-    write_float(order, O_FRONT, front_after_depth(state, front, traded, before, after))
+    if after == 0.0 and beyond_known(state, read_int(order, O_SIDE), read_int(order, O_KEY)):
+        front = inf  # removed, or only out of the depth that is told
+    else:
+        front = after if front == inf else front_after_depth(state, front, traded, before, after)
+    write_float(order, O_FRONT, front)
     write_float(order, O_TRADED, 0.0)
 
 
@@ -87,7 +96,10 @@ def queue_trade(state: int, order: int, qty: float, reaching: float) -> int:
 
     Returns the lots that reached this order: the trade must exceed the queue by half a lot.
     """
-    front = read_float(order, O_FRONT) - reaching
+    front = read_float(order, O_FRONT)
+    if front == inf:  # traded there: what is told of the level is all there is
+        front = amount(state, read_int(order, O_SIDE), read_int(order, O_KEY))
+    front -= reaching
     write_float(order, O_TRADED, read_float(order, O_TRADED) + qty)
     lots = -front / read_float(state, LOT)
     if lots >= 0.5:

@@ -45,6 +45,7 @@ class KernelState:
         self._room(layout.P_LOG, layout.LOG_ROOM, layout.UNDO_WORDS, _ROOM)
         self._room(layout.P_ORDERS, layout.ORDER_ROOM, layout.ORDER_WORDS, _ROOM)
         self._room(layout.P_FILLS, layout.FILL_ROOM, layout.FILL_WORDS, 4 * _ROOM)
+        self._room(layout.P_TAKEN, layout.TAKEN_ROOM, layout.TAKEN_WORDS, _ROOM)
         self._new_market_orders(4 * _ROOM)
         self.place(layout.P_OUT, np.zeros(2, np.int64))
         self.act(layout.REFRESH)
@@ -76,6 +77,8 @@ class KernelState:
             self._move_window(words[layout.TARGET], words[layout.TARGET + 1])
         elif status == layout.GROW_FILLS:
             self._room(layout.P_FILLS, layout.FILL_ROOM, layout.FILL_WORDS, 2 * words[layout.FILL_ROOM])
+        elif status == layout.GROW_TAKEN:
+            self._room(layout.P_TAKEN, layout.TAKEN_ROOM, layout.TAKEN_WORDS, 2 * words[layout.TAKEN_ROOM])
         elif status == layout.GROW_L3:
             self._grow_market_orders()
         elif status == layout.RARE:
@@ -141,8 +144,23 @@ class KernelState:
         dense[places] = 0.0
         self.table(layout.P_FAR + side, 2)[:, 1] = 0
         words[layout.BEST + side] = layout.NONE
+        self._keep_taken(self._taken()[:, layout.T_SIDE] != side)
         if code_by_order(self._kept.get(layout.P_ORDER_ID)):
             self._forget_market_orders(side)
+
+    def give_back(self, side: int, key: int, lots: int) -> None:
+        """Undo that our taker took lots of a level."""
+        taken = self._taken()
+        taken[(taken[:, layout.T_SIDE] == side) & (taken[:, layout.T_KEY] == key), layout.T_LOTS] -= lots
+        self._keep_taken(taken[:, layout.T_LOTS] > 0)
+
+    def _taken(self) -> NDArray[np.int64]:
+        return self.table(layout.P_TAKEN, layout.TAKEN_WORDS)[: self.words[layout.TAKEN_LEVELS]]
+
+    def _keep_taken(self, which: NDArray[np.bool_]) -> None:
+        kept = self._taken()[which]
+        self.table(layout.P_TAKEN, layout.TAKEN_WORDS)[: len(kept)] = kept
+        self.words[layout.TAKEN_LEVELS] = len(kept)
 
     def _forget_market_orders(self, side: int) -> None:
         table = self.table(layout.P_L3, layout.MARKET_WORDS)

@@ -184,6 +184,7 @@ class Pit:
                 order.held = _ONE
                 self._ledger.hold(order.order_id, self._base, order.request.amount)
         except FixInput:
+            self.engine.give_back(own, order.request.trade_type)
             for fill in fills:
                 if fill.order_id != order.order_id:
                     self.book(fill)

@@ -2,7 +2,9 @@
 
 A book by level tells how much stands at a price, not who. A model guesses how much of a cancelled amount stood ahead
 of our order. ``RiskAverse`` says none (fills come last), the probabilistic family splits it by the amounts in front
-and behind; formulas as in hftbacktest 2.4. With order-by-order data ``Fifo`` knows.
+and behind; formulas as in hftbacktest 2.4. An order behind every recorded level stands at a price of which nothing is
+known: it counts as the last of all that is told there later (hftbacktest puts it first). With order-by-order
+data ``Fifo`` knows.
 """
 
 from __future__ import annotations

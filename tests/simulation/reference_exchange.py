@@ -103,6 +103,18 @@ class Exchange:
     orders: list[Order] = field(default_factory=list)
     fills: list[tuple[int, int, int, int, str, int]] = field(default_factory=list)
     known: bool = True
+    taken: dict[tuple[int, int], tuple[float, int]] = field(default_factory=dict)
+
+    def left(self, side: int, tick: int, qty: float) -> int:
+        """The lots of a level that our takers have left, as long as it shows the amount that they saw."""
+        seen, lots = self.taken.get((side, tick), (0.0, 0))
+        return max(floor(qty / self.lot + 1e-9) - (lots if seen == qty else 0), 0)
+
+    def unknown(self, side: int, tick: int) -> bool:
+        """Whether a tick lies behind all known levels."""
+        best = self.book.best[side]
+        behind = best is not None and tick != best and better(side, best, tick)
+        return behind and self.book.amount(side, tick) == 0 and self.book.beyond(side, tick) is None
 
     def fill(self, order: Order, ts: int, tick: int, lots: int, kind: str) -> None:
         order.lots -= lots
@@ -127,6 +139,12 @@ class Exchange:
 
     def requeue(self, order: Order, before: float, after: float) -> None:
         traded, order.traded = order.traded, 0.0
+        if after == 0 and self.unknown(order.side, order.tick):
+            order.front = inf
+            return
+        if order.front == inf:
+            order.front = after
+            return
         if self.model == "RiskAverse":
             order.front = min(order.front, after)
             return
@@ -152,6 +170,8 @@ class Exchange:
                 if better(side, order.tick, tick):
                     self.fill(order, ts, order.tick, order.lots, "maker")
                 continue
+            if order.front == inf:
+                order.front = self.book.amount(side, tick)
             order.front -= left
             order.traded += qty
             reached = floor(-order.front / self.lot + 0.5) if -order.front / self.lot >= 0.5 else 0
@@ -167,6 +187,7 @@ class Exchange:
         if kind in ("clear", "gap"):
             for each in (BID, ASK) if side < 0 else (side,):
                 self.book.clear(each)
+                self.taken = {place: what for place, what in self.taken.items() if place[0] != each}
             self.known = kind == "clear"
         elif kind == "trade":
             self.trade(ts, side, tick, qty)
@@ -195,7 +216,9 @@ class Exchange:
         crosses = (best is not None and reaches(best)) or own_in_the_way() is not None
         if kind == "post_only" and crosses:
             return "rejected"
-        order = Order(id_, side, tick, lots, self.book.amount(side, tick))
+        order = Order(id_, side, tick, lots, inf if self.unknown(side, tick) else self.book.amount(side, tick))
+        if crosses:
+            self.taken = {place: what for place, what in self.taken.items() if self.book.amount(*place) == what[0]}
         ended = False
         if crosses and not self.partial:
             assert best is not None
@@ -204,7 +227,7 @@ class Exchange:
             met = own_in_the_way()
             stop = met.tick if met and self.prevention in ("taker", "both") else None
             shown = [
-                (t, floor(q / self.lot + 1e-9))
+                (t, self.left(other, t, q))
                 for t, q in self.book.shown(other)
                 if reaches(t) and (stop is None or (better(other, t, stop) and t != stop))
             ]
@@ -236,8 +259,9 @@ class Exchange:
                 if tick is None or not order.lots:
                     break
                 continue
-            lots = min(order.lots, floor(qty / self.lot + 1e-9))
+            lots = min(order.lots, self.left(other, tick, qty))
             if lots:
+                self.taken[other, tick] = (qty, self.taken.get((other, tick), (qty, 0))[1] + lots)
                 self.fill(order, ts, tick, lots, "taker")
         return False
 

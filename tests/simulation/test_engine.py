@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from decimal import Decimal
+from math import inf
 
 import numpy as np
 import pytest
@@ -76,6 +77,86 @@ def test_a_market_order_takes_what_is_there_and_lapses():
     engine = engine_on()
     assert engine.submit(1, BUY, 0, 100, OrderType.MARKET, now_ns=50) == Submission(Outcome.EXPIRED, 72)
     assert [fill[1:3] for fill in fills(engine)] == [(101, 4), (102, 6), (105, 18)]
+
+
+def test_what_was_taken_of_a_level_is_gone_until_the_level_changes():
+    engine = engine_on((DEPTH, -1, 101, 2.5), (DEPTH, -1, 103, 1.0))
+    engine.submit(1, BUY, 0, 6, OrderType.MARKET, now_ns=50)
+    engine.submit(2, BUY, 0, 6, OrderType.MARKET, now_ns=50)
+    assert fills(engine) == [(1, 101, 4, "TAKER"), (1, 102, 2, "TAKER"), (2, 102, 4, "TAKER"), (2, 105, 2, "TAKER")]
+    assert engine.submit(3, BUY, 102, 4, now_ns=50) == Submission(Outcome.RESTS, 4)
+    assert engine.submit(4, BUY, 105, 17, time_in_force=TimeInForce.FOK, now_ns=50) == Submission(Outcome.EXPIRED, 17)
+    engine.cancel(3)
+    assert fills(engine) == []
+    engine.advance(60)
+    engine.submit(5, BUY, 0, 6, OrderType.MARKET, now_ns=60)
+    assert fills(engine) == [(5, 101, 5, "TAKER"), (5, 105, 1, "TAKER")]
+
+
+def test_a_new_book_has_all_again():
+    engine = engine_on((EventKind.CLEAR, 0, 0, 0), (EventKind.SNAPSHOT, -1, 101, 2.0))
+    engine.submit(1, BUY, 0, 4, OrderType.MARKET, now_ns=50)
+    assert fills(engine) == [(1, 101, 4, "TAKER")]
+    engine.advance(70)
+    engine.submit(2, BUY, 0, 4, OrderType.MARKET, now_ns=70)
+    assert fills(engine) == [(2, 101, 4, "TAKER")]
+
+
+def test_what_a_refused_order_would_have_taken_is_there_again():
+    engine = engine_on()
+    engine.submit(1, BUY, 0, 6, OrderType.MARKET, now_ns=50)
+    engine.submit(2, BUY, 0, 6, OrderType.MARKET, now_ns=50)
+    *_, third, fourth = engine.take_fills()
+    engine.give_back([third, fourth], BUY)
+    engine.submit(3, BUY, 0, 6, OrderType.MARKET, now_ns=50)
+    assert fills(engine) == [(3, 102, 4, "TAKER"), (3, 105, 2, "TAKER")]
+
+
+def test_more_levels_can_be_taken_than_there_is_room_to_remember():
+    levels = [(DEPTH, -1, 1000.0 + n, 1.0) for n in range(2500)]
+    engine = engine_on(*levels)
+    engine.advance(10**6)
+    engine.submit(1, BUY, 0, 5_000, OrderType.MARKET, now_ns=10**6)
+    engine.submit(2, BUY, 0, 100, OrderType.MARKET, now_ns=10**6)
+    taken = engine.take_fills()
+    assert sum(fill.lots for fill in taken) == 28 + 5_000
+    assert len({fill.tick for fill in taken}) == 2503
+
+
+def test_behind_all_known_levels_an_order_is_the_last_of_its_level():
+    """What stands there is not known: hftbacktest takes it for nothing."""
+    engine = engine_on((DEPTH, 1, 90, 8.0), (TRADE, -1, 90, 5.0), (TRADE, -1, 90, 5.0))
+    engine.submit(1, BUY, 90, 2, now_ns=50)
+    assert engine.queue_front(1) == inf
+    engine.advance(60)
+    assert engine.queue_front(1) == 8.0
+    engine.advance(70)
+    assert engine.queue_front(1) == 3.0
+    engine.advance(80)
+    assert fills(engine) == [(1, 90, 2, "MAKER")]
+
+
+def test_a_trade_at_an_order_behind_all_known_levels_shows_that_its_level_is_known():
+    engine = engine_on((DEPTH, 1, 98, 0.0), (DEPTH, 1, 99, 0.0), (TRADE, -1, 90, 1.0))
+    engine.submit(1, BUY, 90, 2, now_ns=50)
+    engine.advance(80)
+    assert fills(engine) == [(1, 90, 2, "MAKER")]
+
+
+def test_a_level_that_leaves_the_recorded_depth_may_come_back_with_others_ahead():
+    engine = engine_on((DEPTH, 1, 98, 0.0), (DEPTH, 1, 98, 7.0))
+    engine.submit(1, BUY, 98, 2, now_ns=50)
+    engine.advance(60)
+    assert engine.queue_front(1) == inf
+    engine.advance(70)
+    assert engine.queue_front(1) == 7.0
+
+
+def test_between_known_levels_and_ahead_of_them_nobody_is_in_front():
+    engine = engine_on()
+    engine.submit(1, BUY, 100, 2, now_ns=50)
+    engine.submit(2, SELL, 103, 2, now_ns=50)
+    assert engine.queue_front(1) == engine.queue_front(2) == 0.0
 
 
 def test_a_taker_may_walk_more_levels_than_there_is_room_for_fills():

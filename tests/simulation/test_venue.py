@@ -144,10 +144,10 @@ def test_a_market_order_that_finds_less_than_it_wants_expires_with_the_rest():
 def test_a_market_order_that_the_account_cannot_pay_leaves_no_trace():
     trader = Trader({PAIR: book()}, {"USDT": 1000}).to(SECOND)
     trader.venue.submit(market("a", LONG, "10"))
-    trader.venue.submit(market("b", LONG, "0.05"))
+    trader.venue.submit(market("b", LONG, "5"))
     trader.to(2 * SECOND)
     assert trader.story("a") == ["failed InsufficientBalance"]
-    assert trader.story("b") == ["open", "taker 0.05 @ 101", "filled"]
+    assert trader.story("b") == ["open", "taker 5 @ 101", "filled"]
 
 
 def test_market_orders_have_a_least_value():

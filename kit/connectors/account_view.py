@@ -155,8 +155,9 @@ class AccountView:
         """Place a buy order of ``amount`` base and return its client order id at once; sending happens behind.
 
         Amount and price are rounded down to the pair's steps, then checked. Bad input raises ``InvalidOrder``,
-        ``UnknownPair`` or ``NotSupported`` before anything is sent; what the exchange says comes as events.
-        Callable from any thread.
+        ``UnknownPair`` or ``NotSupported`` before anything is sent, ``NotReady`` where the connector is
+        closed or a view of what another process runs; what the exchange says comes as events. Callable from any
+        thread.
         """
         return self._trading_desk().place(TradeType.BUY, trading_pair, amount, order_type, price, time_in_force)
 

@@ -17,7 +17,7 @@ from kit.core.tasks import TaskSupervisor
 from kit.core.time_source import TimeSource
 from kit.core.waiting import wait_for
 from kit.errors import InvalidInput, NotReady
-from kit.strategy.price_source import NAN, PriceSource
+from kit.strategy.price_source import NAN, PriceSource, is_price
 from kit.types.market import PriceType
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,8 @@ class PolledPrice(PriceSource):
     counts as no answer; the last good one holds until it is stale. An answer that does not come within ``stale_after``
     seconds is given up.
     """
+
+    _hint = ""
 
     def __init__(
         self, fetch: Callable[[], Any], name: str | None = None, *, time_source: TimeSource = SYSTEM_TIME
@@ -116,8 +118,8 @@ class PolledPrice(PriceSource):
             price = Decimal(str(value).strip())
         except InvalidOperation:
             price = NAN
-        if not (price.is_finite() and price > 0):
-            raise InvalidInput(f"{self.name} answered {str(value)[:40]!r}, which is no price")
+        if not is_price(price):
+            raise InvalidInput(f"{self.name} answered {str(value)[:40]!r}, which is no price{self._hint}")
         self._value, self._answered_at, self.error = price, now, ""
 
     def failed(self, error: Exception) -> None:
@@ -197,6 +199,8 @@ class UrlPrice(AwaitedPrice):
         super().__init__(self._get, urlsplit(url).hostname or "URL", time_source=time_source)
         self._url = url
         self._parse = parse or str
+        if parse is None:
+            self._hint = "; kit.UrlPrice(url, parse=…) reads other texts, such as JSON"
 
     async def _get(self) -> Any:
         import aiohttp

@@ -11,6 +11,8 @@ from kit.errors import InvalidInput
 from kit.types.market import PriceType
 
 NAN: Final = Decimal("NaN")
+_LOWEST: Final = Decimal("1e-15")
+_HIGHEST: Final = Decimal("1e15")
 
 
 class PriceSource:
@@ -44,6 +46,11 @@ class PriceSource:
     def problem(self) -> str:
         """Return why there is no price now; empty where there is one."""
         return ""
+
+
+def is_price(number: Decimal) -> bool:
+    """Tell whether a number may be a price: from 1e-15 to 1e15, beyond which nothing is traded, nor exact."""
+    return number.is_finite() and _LOWEST <= number <= _HIGHEST
 
 
 def read_price(source: PriceSource, answer: Any) -> Decimal:

@@ -52,10 +52,9 @@ def as_price_source(source: Any) -> PriceSource | None:
         return source
     if isinstance(source, str):
         return UrlPrice(source)
-    if isinstance(source, tuple) and len(source) == 2:
-        return MarketPrice(*source)
-    if hasattr(source, "get_price_by_type"):
-        return MarketPrice(source)
+    market, pair = source if isinstance(source, tuple) and len(source) == 2 else (source, None)
+    if hasattr(market, "get_price_by_type") and (pair is None or isinstance(pair, str)):
+        return MarketPrice(market, pair)
     fetch = getattr(source, "price", source)
     if callable(fetch):
         return AwaitedPrice(fetch) if inspect.iscoroutinefunction(fetch) else PolledPrice(fetch)

@@ -11,7 +11,7 @@ from kit.strategy.inventory_cost import InventoryCost
 from kit.strategy.market_api import Market
 from kit.strategy.market_making_params import PureMarketMakingParams
 from kit.strategy.params import Params as BaseParams
-from kit.strategy.price_source import NAN, PriceSource, read_price
+from kit.strategy.price_source import NAN, PriceSource, is_price, read_price
 from kit.strategy.price_sources import as_price_source
 from kit.types.market import PriceType
 
@@ -81,7 +81,7 @@ class ReferencePrices:
             kind = _MID
             price = self._ask(kind)
         self._kind = kind
-        return price if price.is_finite() and price > 0 else None
+        return price if is_price(price) else None
 
     def _ask(self, price_type: PriceType) -> Decimal:
         if self.source is not None:

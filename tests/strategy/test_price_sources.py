@@ -110,7 +110,7 @@ def test_sources_have_names_in_the_kit():
 
 
 def test_what_is_no_source_is_refused(market):
-    for wrong in (5, "ftp://host/price", object()):
+    for wrong in (5, "ftp://host/price", object(), ("binance", "BTC/USDT"), (market, 5), (market, "HBOT/ETH", 1)):
         with pytest.raises(InvalidInput):
             as_price_source(wrong)
     assert as_price_source(None) is None
@@ -232,7 +232,7 @@ async def test_a_url_is_read_and_its_path_stays_secret(caplog):
     source.answer(await source._get(), 1.0)
     source.tick(1.0, 5.0, 60.0)
     assert source.price(PriceType.Custom) == D("101.5")
-    with pytest.raises(InvalidInput, match="'oops', which is no price"):
+    with pytest.raises(InvalidInput, match="'oops', which is no price; kit.UrlPrice.* reads other texts, such as JSON"):
         source.answer(await source._get(), 2.0)
     missing = UrlPrice(f"http://127.0.0.1:{port}/nothing?key=secret")
     with pytest.raises(InvalidInput, match=r"127\.0\.0\.1 answered with HTTP status 404"):
@@ -282,6 +282,33 @@ def test_a_source_that_answers_nonsense_is_told_what_to_answer(run, answer):
     said = str(b.strategy.last_error)
     assert "price() of price source mine returned" in said
     assert "which is no price; return a Decimal" in said
+
+
+ABSURD = ["1e999999", "1e-999999", "9" * 100_000, "1e16"]
+
+
+@pytest.mark.parametrize("absurd", ABSURD)
+def test_an_absurd_answer_is_no_price_and_the_next_good_one_counts(run, absurd):
+    answers = iter([100, absurd, absurd, absurd, absurd, 100])
+    b = run(answers.__next__, price_source_interval=1, price_source_stale_after=2)
+    b.til(5)
+    assert b.prices == ([], [])
+    said = b.strategy.explain().verdict
+    assert "which is no price" in said
+    assert len(said) < 250
+    b.til(6)
+    assert b.prices == (["99"], ["101"])
+    assert b.strategy.health.total_errors == 0
+
+
+@pytest.mark.parametrize("absurd", ABSURD)
+def test_a_source_of_ones_own_with_an_absurd_price_has_none(run, absurd):
+    b = run(Fixed(absurd))
+    b.til(3)
+    assert b.prices == ([], [])
+    assert b.strategy.explain().verdict == "Not quoting. There is no reference price: mine has no price."
+    assert b.strategy.status.markets["reference_price"].tolist() == [None]
+    assert b.strategy.health.total_errors == 0
 
 
 def test_a_source_whose_price_is_async_is_told_the_way(run):

@@ -232,7 +232,7 @@ async def test_a_url_is_read_and_its_path_stays_secret(caplog):
     source.answer(await source._get(), 1.0)
     source.tick(1.0, 5.0, 60.0)
     assert source.price(PriceType.Custom) == D("101.5")
-    with pytest.raises(InvalidInput, match=r"'oops', which is no price; kit\.UrlPrice.* reads other texts, such as JSON"):
+    with pytest.raises(InvalidInput, match=r"'oops', which is no price; kit\.UrlPrice.* reads other texts"):
         source.answer(await source._get(), 2.0)
     missing = UrlPrice(f"http://127.0.0.1:{port}/nothing?key=secret")
     with pytest.raises(InvalidInput, match=r"127\.0\.0\.1 answered with HTTP status 404"):

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from kit.strategy import market_making_stages as stages
 from kit.strategy.inventory_skew import current_skew
 from kit.strategy.market_making_context import MarketMakingContext, Stage
+from kit.strategy.market_making_params import LevelSetting
 from kit.strategy.proposal import Proposal
 from kit.strategy.tables import cell_text, counted
 from kit.types.market import PriceType
@@ -22,20 +23,33 @@ def _base(after: Proposal, seen: MarketMakingContext) -> str:
         said += "; no sells, as nobody knows what the base held has cost: set inventory_price"
     elif seen.sell_reference != seen.buy_reference:
         said += f"; sells from the inventory's cost {cell_text(seen.sell_reference)}"
-    return "; ".join(dict.fromkeys([said, *_rounded_away(after, seen)]))
+    return "; ".join(dict.fromkeys([said, *_not_proposed(after, seen)]))
 
 
-def _rounded_away(after: Proposal, seen: MarketMakingContext) -> list[str]:
-    """Return why levels that are set were not proposed."""
+def _not_proposed(after: Proposal, seen: MarketMakingContext) -> list[str]:
+    """Return why a side has no levels, or fewer than are set."""
+    params = seen.params
+    sides = (
+        ("bid", "buys", params.buy_levels, seen.buy_reference, after.buys),
+        ("ask", "sells", params.sell_levels, seen.sell_reference, after.sells),
+    )
     found = []
-    sides = (("bid", seen.params.buy_levels, after.buys), ("ask", seen.params.sell_levels, after.sells))
-    for side, levels, entries in sides:
+    for side, name, levels, reference, entries in sides:
+        if not levels:
+            overridden = params.order_override is not None
+            found.append(f"order_override has no {name}" if overridden else f"{side}_order_level_spreads is empty")
         proposed = {entry.level for entry in entries}
-        for index, level in enumerate(levels):
-            if index not in proposed and seen.quantize_amount(level.size) <= 0:
-                found.append(_too_small(_size_name(seen, side, index), level.size, seen))
-                break
+        index = next((index for index in range(len(levels)) if index not in proposed), None)
+        if index is not None and reference is not None:
+            found.append(_rounded_away(seen, side, index, levels[index], reference))
     return found
+
+
+def _rounded_away(seen: MarketMakingContext, side: str, index: int, level: LevelSetting, reference: Decimal) -> str:
+    if seen.quantize_amount(level.size) <= 0:
+        return _too_small(_size_name(seen, side, index), level.size, seen)
+    step = "" if seen.rule is None else f", step {cell_text(seen.rule.min_price_increment)}"
+    return f"a price of {cell_text(reference * level.factor)} rounds to 0{step}"
 
 
 def _size_name(seen: MarketMakingContext, side: str, index: int) -> str:

@@ -342,14 +342,18 @@ def test_without_a_price_or_a_market_no_old_stage_is_blamed(run, lost):
             {"bid_order_level_spreads": ["0.01"], "bid_order_level_amounts": ["0.0001"]},
             "an amount of bid_order_level_amounts 0.0001 rounds to 0",
         ),
+        ({"bid_spread": "0.99999"}, "a price of 0.001 rounds to 0, step 0.01"),
+        ({"bid_order_level_spreads": []}, "bid_order_level_spreads is empty"),
+        ({"bid_order_level_spreads": [], "ask_order_level_spreads": []}, "ask_order_level_spreads is empty"),
+        ({"order_override": {"a": ["buy", "0.01", 1]}}, "order_override has no sells"),
     ],
 )
-def test_a_size_that_rounds_to_zero(rule, bench, changes, words):
+def test_a_level_that_is_not_proposed(rule, bench, changes, words):
     market = MockMarket(rule=rule)
     b = bench(market, PureMarketMaking(market, **{**SETTINGS, **changes}))
     b.til(1)
     assert words in row(b, "base_levels").why
-    if not b.strategy.active_orders:
+    if len({order.is_buy for order in b.strategy.active_orders}) < 2:
         assert words in why(b)
 
 

@@ -111,7 +111,10 @@ class ParamField:
             for word, bound in (("above", self.gt), ("at least", self.ge), ("below", self.lt), ("at most", self.le))
             if bound is not None
         ]
-        text = " and ".join(words) or self._any_value()
+        items = _items(self.annotation)
+        text = " and ".join(words) or items or self._any_value()
+        if words and items:
+            text = f"{items}, each {text}"
         if self.unit:
             text += f" ({self.unit})"
         return f"{text}, or None for off" if self.optional else text
@@ -158,6 +161,14 @@ def _without_none(annotation: Any) -> tuple[Any, bool]:
         if len(parts) < len(get_args(annotation)):
             return (parts[0] if len(parts) == 1 else Union[tuple(parts)]), True  # noqa: UP007
     return annotation, False
+
+
+def _items(annotation: Any) -> str:
+    """Return in words what a sequence is of; empty for anything else."""
+    plain, _ = _without_none(annotation)
+    kinds = [kind for kind in get_args(plain) if kind is not ...] if get_origin(plain) in (tuple, list) else []
+    names = ["numbers" if kind in (Decimal, int, float) else getattr(kind, "__name__", str(kind)) for kind in kinds]
+    return f"a list of {', '.join(names)}" if names else ""
 
 
 def _choices(annotation: Any) -> tuple[Any, ...]:

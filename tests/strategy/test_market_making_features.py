@@ -293,6 +293,13 @@ def test_an_override_of_a_wrong_shape_is_taught(run, wrong):
     assert "{'near': ['buy', '0.01', 1]}" in str(caught.value)
 
 
+def test_a_list_of_a_wrong_shape_is_taught(run):
+    with pytest.raises(InvalidInput, match="allowed: a list of numbers, each above -1 and below 1"):
+        run(bid_order_level_spreads="0.01,0.02")
+    with pytest.raises(InvalidInput, match="allowed: a list of OrderOverride, or None for off; orders that replace"):
+        run(order_override="buy")
+
+
 @pytest.mark.parametrize("right", [{"a": ("buy", "0.01", 1)}, [["buy", 0.01, "1"]], (("buy", D("0.01"), 1),)])
 def test_an_override_may_be_written_in_several_ways(run, right):
     b = run(order_override=right)

@@ -59,7 +59,8 @@ def sample():
                 slowest=stats.slowest, errors=stats.errors, rss=pages * 4096 / 1e6, late=late,
                 skipped=ticks.ticks_skipped, comms=len(get_comm_manager().comms), threads=threading.active_count(),
                 tasks=len(asyncio.all_tasks(core.affinity.loop)), panels=len(refresher.panels),
-                frames=sum(panel.frames for panel in refresher.panels), fills=len(core.fills), orders=len(core.orders),
+                frames=sum(panel.frames for panel in refresher.panels),
+                fills=sum(len(log.fills) for log in core._logs), orders=sum(len(log.orders) for log in core._logs),
                 listed=[str(error) for error in core.errors.items])"""
 
 SHOW = "kit.notebook.cockpit(core)"

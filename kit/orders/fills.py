@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from types import MappingProxyType
+from typing import Final
 
 from kit.orders.exact import EXACT, QUOTIENT, ZERO
 from kit.types.orders import TradeUpdate
 
 INFERRED_PREFIX = "inferred-"
 """How the trade id of a fill starts that the exchange implied by a filled amount but never listed."""
+
+_NONE: Final[dict[str, TradeUpdate]] = {}
 
 
 class Fills:
@@ -24,7 +27,7 @@ class Fills:
     __slots__ = ("_by_trade_id", "base", "quote")
 
     def __init__(self, fills: Sequence[TradeUpdate] = ()) -> None:
-        self._by_trade_id: dict[str, TradeUpdate] = {}
+        self._by_trade_id: dict[str, TradeUpdate] = _NONE  # most orders of a session end without any
         self.base = ZERO
         self.quote = ZERO
         for fill in fills:
@@ -69,6 +72,8 @@ class Fills:
         return EXACT.subtract(self.base, before)
 
     def _put(self, fill: TradeUpdate) -> None:
+        if self._by_trade_id is _NONE:
+            self._by_trade_id = {}
         self._by_trade_id[fill.trade_id] = fill
         self.base = EXACT.add(self.base, fill.amount)
         self.quote = EXACT.add(self.quote, fill.quote_amount)

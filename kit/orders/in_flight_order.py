@@ -248,7 +248,7 @@ def _learn_stated_amounts(order: InFlightOrder, update: OrderUpdate) -> None:
     if update.state is OrderState.FILLED and not stated:
         stated = order.amount
     if stated >= order.stated_filled:
-        order.stated_filled = stated
+        order.stated_filled = stated or ZERO
         order.stated_filled_quote = stated_quote or order.stated_filled_quote
 
 

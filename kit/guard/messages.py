@@ -122,4 +122,5 @@ class GuardReport:
     def __str__(self) -> str:
         took = "not verified yet" if self.cleared is None else f"none left after {self.cleared - self.began:.2f} s"
         failures = "".join(f"; {name}: {why}" for name, why in self.failures.items())
-        return f"{self.count} orders cancelled ({self.cause}: {self.reason}); {took}{failures}"
+        orders = "1 order" if self.count == 1 else f"{self.count} orders"
+        return f"{orders} cancelled ({self.cause}: {self.reason}); {took}{failures}"

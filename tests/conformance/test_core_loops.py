@@ -82,8 +82,8 @@ async def test_a_core_from_its_first_connection_to_its_end(testnet, loop, mode):
     market.cancel(PAIR, order_id)
     await until(lambda: order_id not in market.in_flight_orders, "it is cancelled")
     bought = market.buy(PAIR, Decimal("0.001"), kit.OrderType.MARKET)
-    await until(lambda: not core.fills.empty, "it is filled")
-    assert list(core.fills["client_order_id"]) == [bought]
+    await until(lambda: core.fills["amount"].sum() > 0.00099, "it is filled, in one trade or more")
+    assert set(core.fills["client_order_id"]) == {bought}
 
     # Tables.
     orders = core.orders.set_index("client_order_id")
@@ -91,7 +91,7 @@ async def test_a_core_from_its_first_connection_to_its_end(testnet, loop, mode):
     assert orders.loc[bought, "executed"] == 0.001
     assert set(orders["mode"]) == {mode}
     assert not core.balances.empty
-    assert core.pnl["fills"].sum() == 1
+    assert core.pnl["fills"].sum() == len(core.fills)
     status = core.status.set_index(["part", "item"])["value"]
     assert status["binance", "ready"]
     assert status["core", "unattended"] == resting.client_order_id

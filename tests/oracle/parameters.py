@@ -66,7 +66,7 @@ def _parameter(name: str, value: Any) -> dict[str, Any]:
             "price_ceiling_pct": number(value["ceiling_pct"]) / HUNDRED,
             "price_band_refresh_time": value["refresh"],
         }
-    if name in OFF and OFF[name](number(value)):
+    if name in OFF and value is not None and OFF[name](number(value)):
         value = None
     return {RENAMED.get(name, name): value}
 

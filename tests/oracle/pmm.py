@@ -1,9 +1,10 @@
 """Play the reference's scenarios against ``PureMarketMaking``: ``python -m tests.oracle.pmm FILE… [--out FILE]``.
 
 Writes one line ``{"name", "trace"}`` for each scenario, in the reference's form. With ``--check`` it compares with the
-traces in the files instead: prints the first difference of every scenario that differs, how many differ by each rule of
-``tests.oracle.rules``, and last one line ``equal N of M``. The exit code is 1 where a difference has no rule, or
-where a scenario cannot be played; the others are written or compared all the same.
+traces in the files: prints the first difference of every scenario that differs, how many differ by each rule of
+``tests.oracle.rules``, and last one line ``equal N of M``; our traces are then written only where ``--out`` says. The
+exit code is 1 where a difference has no rule, or where a scenario cannot be played; the others are written or compared
+all the same.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Case:
 
 def cases(files: Sequence[Path]) -> Iterator[Case]:
     for file in files:
-        with file.open(encoding="utf-8") as lines:
+        with file.open(encoding="utf-8-sig", errors="replace") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield _read(line, f"{file.name} line {number}")
@@ -84,8 +85,11 @@ def compare(case: Case) -> tuple[str, Verdict] | None:
         return problem, Verdict(None)
     if case.trace is None:
         return "no trace to compare with; write ours with --out FILE instead of --check", Verdict(None)
-    difference = first_difference(ours, case.trace)
-    verdict = excuse(case.scenario, ours, case.trace)
+    try:
+        difference = first_difference(ours, case.trace)
+        verdict = excuse(case.scenario, ours, case.trace)
+    except Exception as error:  # nor may a trace of another form
+        return f"its trace cannot be read: {type(error).__name__}: {error}", Verdict(None)
     return None if difference is None or verdict is None else (difference[1], verdict)
 
 
@@ -119,10 +123,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="write there instead of to the terminal")
     parser.add_argument("--check", action="store_true", help="compare with the traces in the files")
     given = parser.parse_args(arguments)
-    with given.out.open("w", encoding="utf-8") if given.out else nullcontext(sys.stdout) as out, _quiet():
-        if given.check:
-            return 0 if check(given.files, out) else 1
-        return 0 if write(given.files, out) else 1
+    try:
+        for file in given.files:
+            file.open().close()
+            if given.out is not None and given.out.exists() and given.out.samefile(file):
+                parser.error(f"--out {given.out} would overwrite the scenarios")
+        output = None if given.out is None else given.out.open("w", encoding="utf-8")
+    except OSError as error:
+        parser.error(f"{error.filename}: {error.strerror}")
+    with output or nullcontext(sys.stdout) as out, _quiet():
+        explained = check(given.files, sys.stdout) if given.check else True
+        written = write(given.files, out) if output is not None or not given.check else True
+    return 0 if explained and written else 1
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from tests.oracle.parameters import number, parameters
 from tests.support.mock_market import MockBook, MockMarket
 
 D = Decimal
+DEFAULT_PAIR = "HBOT-ETH"
 DEFAULT_BALANCES = {"HBOT": "500", "ETH": "5000"}
 DEFAULT_BOOK = {"mid": "100", "min": "1", "max": "200", "step": "1", "vol": "10"}
 
@@ -25,8 +26,9 @@ class Player:
     market_type: ClassVar[type[MockMarket]] = MockMarket
 
     def __init__(self, scenario: Mapping[str, Any]) -> None:
-        pair = scenario.get("pair", "HBOT-ETH").replace("-", "/")
-        balances = {asset: number(amount) for asset, amount in scenario.get("balances", DEFAULT_BALANCES).items()}
+        pair = (scenario.get("pair") or DEFAULT_PAIR).replace("-", "/")
+        given = scenario.get("balances")
+        balances = {asset: number(amount) for asset, amount in (DEFAULT_BALANCES if given is None else given).items()}
         maker, taker = scenario.get("fee") or (0, 0)
         book = {**DEFAULT_BOOK, **(scenario.get("book") or {})}
         self.market = self.market_type(
@@ -34,7 +36,7 @@ class Player:
             balances,
             book=MockBook.balanced(*(number(book[key]) for key in DEFAULT_BOOK)),
             fee=(number(maker), number(taker)),
-            digits=tuple(scenario.get("quant", (6, 6, 6, 6)))[1::2],
+            digits=tuple(scenario.get("quant") or (6, 6, 6, 6))[1::2],
         )
         self.config = dict(scenario["config"])
         self._changed = False

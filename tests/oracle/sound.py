@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from tests.oracle.parameters import number
+from tests.oracle.scenario import DEFAULT_PAIR
 from tests.oracle.traces import (
     SIDES,
     Pairs,
@@ -46,7 +47,7 @@ def _lost_orders(ours: Trace) -> str | None:
 
 def _balances(scenario: Scenario, ours: Trace) -> str | None:
     """Balances move by fills and by ``balance`` steps, and by nothing else."""
-    base, quote = scenario.get("pair", "HBOT-ETH").split("-")
+    base, quote = (scenario.get("pair") or DEFAULT_PAIR).split("-")
     fee = number((scenario.get("fee") or (0, 0))[0])
     played = played_steps(scenario)
     for index, before, state in steps(ours):

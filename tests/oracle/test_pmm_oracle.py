@@ -133,6 +133,61 @@ def test_a_line_without_a_trace_is_named_and_does_not_stop_the_check(tmp_path, c
     assert lines[-1] == "equal 1 of 2"
 
 
+@pytest.mark.parametrize("state", ["x", 5, {"t": 1, "buys": 5}, {"t": 1, "buys": [[]], "sells": [5], "events": [[]]}])
+def test_a_trace_of_another_form_is_named_and_does_not_stop_the_check(tmp_path, capsys, state):
+    trace = play(SMALL)
+    good, bad = {"name": "good", "scenario": SMALL, "trace": trace}, {"name": "bad", "scenario": SMALL}
+    source = lines_of(tmp_path, {**bad, "trace": [*trace[:3], state, *trace[4:]]}, good)
+    assert pmm.main([str(source), "--check"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("bad: ")
+    assert lines[-1] == "equal 1 of 2"
+
+
+def test_what_is_null_is_as_if_it_were_not_given():
+    nulls = dict.fromkeys(("pair", "book", "balances", "fee", "quant"))
+    off = dict.fromkeys(("price_ceiling", "price_floor", "minimum_spread", "order_refresh_tolerance_pct"))
+    changed = {**SMALL, **nulls, "config": {**SMALL["config"], **off}}
+    assert play(changed) == play(SMALL)
+
+
+def test_an_asset_without_a_balance_is_zero():
+    assert [state["sells"] for state in play({**SMALL, "balances": {"ETH": "500"}})] == [[]] * 8
+
+
+def test_a_check_that_is_to_write_does_both(tmp_path, capsys):
+    source, written = lines_of(tmp_path, {"name": "small", "scenario": SMALL, "trace": play(SMALL)}), tmp_path / "out"
+    assert pmm.main([str(source), "--check", "--out", str(written)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "equal 1 of 1"
+    assert json.loads(written.read_text())["name"] == "small"
+
+
+@pytest.mark.parametrize("check", [[], ["--check"]])
+def test_files_that_cannot_be_read_or_written_are_named(tmp_path, capsys, check):
+    source = lines_of(tmp_path, {"scenario": SMALL})
+    binary = tmp_path / "binary.jsonl"
+    binary.write_bytes(b"\xff\xfe")
+    nowhere = tmp_path / "no folder" / "out"
+    for arguments, words in (
+        ([tmp_path / "missing"], "missing: No such file"),
+        ([tmp_path], f"{tmp_path}: Is a directory"),
+        ([source, "--out", nowhere], f"{nowhere}: No such file"),
+        ([source, "--out", source], "would overwrite"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            pmm.main([str(part) for part in (*arguments, *check)])
+        assert ended.value.code == 2
+        assert words in capsys.readouterr().err
+    assert pmm.main([str(binary), *check]) == 1
+    said = capsys.readouterr()
+    assert "binary.jsonl line 1: is no JSON" in said.out + said.err
+
+
+def test_a_book_without_a_step_ends():
+    with pytest.raises(ValueError, match="step"):
+        play({**SMALL, "book": {"step": "0"}})
+
+
 def test_numbers_compare_as_decimals():
     ours = [{**STATE, "events": [["OrderFilled", 99, 1, "BUY"]]}]
     theirs = [{**STATE, "events": [["OrderFilled", "99.0000", "1.000000", "BUY"]]}]

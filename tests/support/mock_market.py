@@ -132,6 +132,8 @@ class MockBook:
 
     @classmethod
     def balanced(cls, mid: Decimal, low: Decimal, high: Decimal, step: Decimal, volume: Decimal) -> MockBook:
+        if step <= 0:
+            raise ValueError(f"the step between the levels of a book is {step}; it must be above 0")
         book = cls()
         price, amount = mid - step / 2, volume
         while price >= low:
@@ -248,7 +250,7 @@ class MockMarket(TimeIterator):
                 self.base: sum([order.amount for order in orders if not order.is_buy], D(0)),
                 self.quote: sum([order.amount * order.price for order in orders if order.is_buy], D(0)),
             }
-        return self.balances[asset] - self._held[asset]
+        return self.get_balance(asset) - self._held[asset]
 
     def get_fee(self, trading_pair: str, order_type: OrderType) -> Decimal:
         return self.fee[1] if order_type is OrderType.MARKET else self.fee[0]

@@ -86,10 +86,11 @@ class FeedColumns:
         the way is seen with what it overtook, nothing is seen before it happened (a feed whose clocks disagree should
         go through ``kit.storage``'s clock correction first; this warns). ``use_bbo``: apply best-price rows;
         ``None``: only if there are no depth rows. Asks too far away to have an int32 tick number are left out, as
-        nothing can reach them. Raises ``InvalidInput`` for other prices that have none, and for rows without a side.
+        nothing can reach them, and so are trades of unknown taker (this warns). Raises ``InvalidInput`` for other
+        prices that have none, and for other rows without a side.
         """
         tick_size, lot_size = _positive("tick_size", tick_size), _positive("lot_size", lot_size)
-        events = _without_unreachable(_without_unused(events, use_bbo), tick_size)
+        events = _without_unreachable(_without_sideless(_without_unused(events, use_bbo)), tick_size)
         exch = _known_times(events)
         order = None if _ascends(exch) else np.argsort(exch, kind="stable")
         pick = _picker(order)
@@ -186,6 +187,21 @@ def _without_unused(events: MarketEvents, use_bbo: bool | None) -> MarketEvents:
     if use_bbo or not bool(bbo.any()):
         return events
     keep = ~bbo
+    return replace(events, **{name: getattr(events, name)[keep] for name in COLUMNS})
+
+
+def _without_sideless(events: MarketEvents) -> MarketEvents:
+    """Leave out trades of which nobody knows who took: they could fill either side."""
+    trades = events.kind == EventKind.TRADE
+    sideless = trades & (events.side == 0)
+    count = int(np.count_nonzero(sideless))
+    if not count:
+        return events
+    _log.warning(
+        "%s: %d of %d trades do not tell whether the buyer or the seller took; they are left out and fill nothing",
+        *(events.trading_pair, count, np.count_nonzero(trades)),
+    )
+    keep = ~sideless
     return replace(events, **{name: getattr(events, name)[keep] for name in COLUMNS})
 
 

@@ -71,8 +71,8 @@ def check(events: MarketEvents, *, late: float = 1.0, silence: float = 60.0, boo
     unknown kinds and sides; update ids that go back without a GAP row; crossed books. Notes: exchange times that go
     back or are not told; events that arrive before they happened (see ``correct_clock``); latency more than ``late``
     seconds above the median; more than ``silence`` seconds without any row; GAP rows between others (a recorder's own
-    start and end are none); missing or double trade ids; a level told twice in a message; books with bid = ask; book
-    updates before any snapshot.
+    start and end are none); missing or double trade ids; trades of unknown side; a level told twice in a message; books
+    with bid = ask; book updates before any snapshot.
     ``books=False`` leaves out the replay of the book, which takes about a second for a million rows.
     """
     found = [*_values(events), *_order(events), *_times(events, late, silence), *_ids(events), *_trades(events)]
@@ -173,6 +173,9 @@ def _repeated(ids: NDArray[np.int64], side: NDArray[np.int8], price: NDArray[np.
 
 def _trades(events: MarketEvents) -> Iterator[Problem]:
     trades = events.kind == EventKind.TRADE
+    yield from _problem(
+        events, "trade without a side", NOTE, _where(trades & (events.side == 0)), "left out where books are replayed"
+    )
     empty = _where(trades & (events.amount == 0))
     yield from _problem(events, "trade of nothing", NOTE, empty)
     rows = _where(trades & (events.update_id > 0))

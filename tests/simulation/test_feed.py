@@ -33,6 +33,14 @@ def test_rows_go_in_exchange_time_and_are_seen_in_one_order():
     assert feed.nbytes == 29 * len(feed)
 
 
+def test_trades_whose_taker_nobody_knows_are_left_out_and_told(caplog: pytest.LogCaptureFixture):
+    feed = columns(
+        (10, 20, DEPTH, 1, 1.0, 1.0, 0, 0), (11, 21, TRADE, 0, 1.0, 1.0, 0, 0), (12, 22, TRADE, 1, 1.0, 1.0, 0, 0)
+    )
+    assert feed.code.tolist() == [layout.DEPTH, layout.TRADE + 1]
+    assert "1 of 2 trades do not tell whether the buyer or the seller took" in caplog.text
+
+
 def test_a_row_without_exchange_time_stays_behind_the_row_before_it():
     feed = columns(
         (0, 5, DEPTH, 1, 1.0, 1.0, 0, 0),

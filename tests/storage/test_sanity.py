@@ -68,6 +68,7 @@ def test_clean_events_are_clean():
         ("late", "note", (D, 1, 9.0, 1, 6, {"local": 9 * SECOND, "exch": 5 * SECOND})),
         ("silence", "note", (D, 1, 9.0, 1, 6, {"local": 99 * SECOND})),
         ("trade of nothing", "note", (T, 1, 11.0, 0, 6)),
+        ("trade without a side", "note", (T, 0, 11.0, 1, 6)),
     ],
 )
 def test_planted_oddities_are_found(name, severity, row):

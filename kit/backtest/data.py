@@ -203,8 +203,14 @@ def load(paths: Sequence[Path], exchange: str, pair: str) -> MarketEvents:
 
         return open_recording(paths[0]).corrected_events(pair, exchange or None)
     from kit.storage.importers import load_events
+    from kit.storage.importers.forms import RECORDING, form_of
 
     source = list(paths) if len(paths) > 1 else paths[0]
+    if not pair and any(form_of(path) != RECORDING for path in paths):
+        raise InvalidInput(
+            f"{_names(paths)} does not tell its pair; name both, as in data={{{exchange or 'binance'!r}: "
+            f"{{'BTC/USDT': {str(paths[0])!r}}}}}"
+        )
     return load_events(source, exchange=exchange or None, trading_pair=pair or None)
 
 

@@ -116,10 +116,12 @@ def first_price(feed: FeedColumns) -> float:
     if len(trades):
         return float(tick[trades[0]]) * size
     levels = np.isin(code & 0xFE, _LEVELS) & (feed.qty[:_LOOK_FOR_PRICE] > 0)
-    rows = np.flatnonzero(levels)[:1000]
+    rows = np.flatnonzero(levels)
     asks = (code[rows] & 1).astype(bool)
     if not len(rows) or asks.all() or not asks.any():
         return float("nan")
+    rows = rows[: max(int(np.argmax(asks)), int(np.argmin(asks))) + 1000]  # one side's levels may all come first
+    asks = asks[: len(rows)]
     return float(tick[rows][~asks].max() + tick[rows][asks].min()) * size / 2
 
 

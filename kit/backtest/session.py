@@ -15,6 +15,7 @@ from kit.backtest.plan import Plan, check_affordable, first_price
 from kit.backtest.recorder import AccountRecorder, RecordedOrders
 from kit.backtest.replay import Replay, ReplayedPair
 from kit.backtest.run_record import Account, BacktestRun, Market
+from kit.backtest.silences import silence_note
 from kit.connectors.connector import Connector
 from kit.connectors.replay_exchange import ReplayBooks, ReplayExchange, ReplayTime
 from kit.core.clock import SYSTEM_TIME, Clock, ClockMode
@@ -146,6 +147,7 @@ class Session:
             tick_size=plan.tick_size,
             started=plan.start,
             ended=plan.end,
+            notes=[note for market in plan.markets if (note := _silence(market, plan))],
         )
 
     def _assemble(self) -> None:
@@ -247,6 +249,11 @@ class Session:
         )
         failure.__cause__ = error
         return failure
+
+
+def _silence(market: MarketData, plan: Plan) -> str:
+    # Candles are made up: one that is missing says that nothing was traded.
+    return "" if market.assumption else silence_note(str(market), market.feed, plan.start, plan.end)
 
 
 def data_id(market: MarketData, plan: Plan) -> str:

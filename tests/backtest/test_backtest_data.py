@@ -133,6 +133,13 @@ def test_data_of_no_known_form_are_refused(data, message):
         run(data)
 
 
+def test_a_file_alone_is_told_how_to_be_named(events, tmp_path):
+    np.savez(tmp_path / "day.npz", data=to_hftbacktest(events))
+    told = r"day.npz does not tell its pair.*{'binance': {'BTC/USDT': '.*day.npz'}}"
+    with pytest.raises(InvalidInput, match=told):
+        run(tmp_path / "day.npz")
+
+
 def test_the_same_market_twice_and_strangers_are_refused(events):
     with pytest.raises(InvalidInput, match="BTC/USDT on binance is in the data twice"):
         run([events, events])
@@ -188,6 +195,24 @@ def test_without_balances_some_are_assumed_and_told(events):
     assert money["USDT"] == 100_000
     assert 99_000 < money["BTC"] * 60_000 < 101_000
     assert "none were given" in result.run.assumptions["balances"]
+
+
+def test_balances_are_assumed_from_a_book_whose_bids_come_first():
+    book = [(EventKind.SNAPSHOT, 1, 1000.0 - 0.1 * n) for n in range(3000)]
+    book += [(EventKind.SNAPSHOT, -1, 1001.0 + 0.1 * n) for n in range(3000)]
+    times = [START * NS + int(10 * NS * n) for n in range(2)]
+    rows = [(at, at + 1, kind, side, price, 1.0, 0, 0) for at in times for kind, side, price in book]
+    result = run(MarketEvents.from_rows("binance", PAIR, rows), balances=None)
+    assert "assumed 100000 USDT on binance, 99.95 BTC" in result.run.assumptions["balances"]
+
+
+def test_a_silence_of_the_data_is_told(events):
+    half = len(events) // 2
+    later = np.where(np.arange(len(events)) < half, 0, 300 * NS)
+    silent = replace(events, local_ts=events.local_ts + later, exch_ts=events.exch_ts + later)
+    (note,) = [note for note in run(silent).notes if "silent" in note]
+    assert note.startswith("The data of BTC/USDT on binance are silent for 300 s from 2024")
+    assert not any("silent" in note for note in run(events).notes)
 
 
 def test_fees_given_are_those_that_a_strategy_sees(events):

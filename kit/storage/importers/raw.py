@@ -112,7 +112,11 @@ def _check_anything(messages: BinanceMessages, files: tuple[Path, ...], parts: l
             f"{names}: no REST snapshot (a line with lastUpdateId), so the book at the start is unknown; put the file "
             "that holds one first, or pass need_snapshot=False to start with an incomplete book"
         )
-    raise InvalidInput(f"{names}: nothing to import: no depthUpdate, trade or snapshot of {messages.symbol} inside")
+    raise InvalidInput(
+        f"{names}: nothing to import: no depthUpdate, trade or snapshot of {messages.symbol} inside. Raw streams are "
+        "read in Binance's form only; bring those of other exchanges as Tardis' csv or hftbacktest's npz, or record "
+        "them with kit record"
+    )
 
 
 def _date_snapshots(columns: Columns) -> None:

@@ -36,11 +36,16 @@ DataInput: TypeAlias = Any
 """``MarketEvents``, a recording, a path, a DataFrame of candles, a sequence of these, or exchange -> pair -> one."""
 
 
+Span: TypeAlias = tuple[float | None, float | None]
+"""Start and end of a run, seconds since the epoch; ``None`` for those of the data."""
+
+
 @dataclass(frozen=True, slots=True)
 class MarketData:
     """The feed of one pair of one exchange, with the rules that it is traded under.
 
     ``source`` names where it is from, ``assumption`` what was assumed when it was made (empty for what was recorded).
+    ``recorded`` is the span of all data, ns, where the feed is only what a run within them needs.
     """
 
     exchange: str
@@ -49,25 +54,31 @@ class MarketData:
     rule: TradingRule
     source: str
     assumption: str = ""
+    recorded: tuple[int, int] | None = None
 
     @property
     def span(self) -> tuple[int, int]:
-        """Return the first and the last local time, ns since the epoch."""
+        """Return the first and the last local time of the data, ns since the epoch."""
+        if self.recorded is not None:
+            return self.recorded
         return int(self.feed.local_ts[0]), int(self.feed.local_ts[-1])
 
     def __str__(self) -> str:
         return f"{self.trading_pair} on {self.exchange}"
 
 
-def gather(data: DataInput, rules: RulesInput = None, *, cache: FeedCache | None = None) -> list[MarketData]:
+def gather(
+    data: DataInput, rules: RulesInput = None, *, span: Span = (None, None), cache: FeedCache | None = None
+) -> list[MarketData]:
     """Return the checked feed of every market in the data, in the order given.
 
     ``rules`` (pair -> rule, or exchange -> pair -> rule) come before those that the data itself knows. Feeds of files
-    are kept in ``cache``, mapped into memory from there.
+    are kept in ``cache``, mapped into memory from there. Of recordings only what a run over ``span`` (start and end,
+    seconds since the epoch, ``None`` for those of the data) needs is read.
     Raises ``InvalidInput`` that says what is wrong with which market, and where.
     """
     gathered: dict[tuple[str, str], MarketData] = {}
-    for market in Gatherer(rules, cache or FeedCache()).markets(data, "", ""):
+    for market in Gatherer(rules, cache or FeedCache(), span).markets(data, "", ""):
         if (market.exchange, market.trading_pair) in gathered:
             raise InvalidInput(f"{market} is in the data twice; join its parts with MarketEvents.concat first")
         gathered[market.exchange, market.trading_pair] = market
@@ -79,9 +90,10 @@ def gather(data: DataInput, rules: RulesInput = None, *, cache: FeedCache | None
 class Gatherer:
     """Walks through what was handed in; ``exchange`` and ``pair`` are names from mappings, empty where not told."""
 
-    def __init__(self, rules: RulesInput, cache: FeedCache) -> None:
+    def __init__(self, rules: RulesInput, cache: FeedCache, span: Span = (None, None)) -> None:
         self._rules = rules
         self._cache = cache
+        self._span = span
 
     def markets(self, data: DataInput, exchange: str, pair: str) -> Iterator[MarketData]:
         """Yield every market in the data."""
@@ -126,9 +138,8 @@ class Gatherer:
     def _of_events(self, events: MarketEvents, exchange: str, pair: str) -> MarketData:
         events = named(events, exchange, pair)
         rule = find_rule(events.exchange, events.trading_pair, events.info, self._rules)
-        source = _source(events.info.get("source", "events in memory"), events.info)
-        assumption = events.info.get("assumption", "")
-        return MarketData(events.exchange, events.trading_pair, convert(events, rule), rule, source, assumption)
+        name = events.info.get("source", "events in memory")
+        return _market(events.exchange, events.trading_pair, convert(events, rule), rule, name, events.info)
 
     def _of_candles(self, candles: Any, exchange: str, pair: str) -> MarketData:
         if not pair:
@@ -155,7 +166,7 @@ class Gatherer:
             known = ", ".join(f"{name} {symbol}" for name, symbol in recording.markets) or "nothing"
             raise InvalidInput(f"the recording holds no {pair or 'pair'} of {exchange}; it holds {known}")
         for name, symbol in found:
-            yield self._of_events(_events_of(recording, name, symbol), "", "")
+            yield self._of_events(_events_of(recording, name, symbol, self._span), "", "")
 
     def _of_paths(self, paths: Sequence[Path], exchange: str, pair: str) -> Iterator[MarketData]:
         for path in paths:
@@ -165,20 +176,27 @@ class Gatherer:
             yield self._of_files(paths, name, symbol)
 
     def _of_files(self, paths: Sequence[Path], exchange: str, pair: str) -> MarketData:
-        entry = self._cache.entry(paths, exchange, pair)
+        span = self._span if _is_recording(paths) else (None, None)
+        entry = self._cache.entry(paths, exchange, pair, span)
         known = entry.describe()
         if known is not None:
             name, symbol, info = known
             rule = find_rule(name, symbol, info, self._rules)
             feed = entry.open(rule)
             if feed is not None:
-                return MarketData(name, symbol, feed, rule, _source(_names(paths), info), info.get("assumption", ""))
-        events = named(load(paths, exchange, pair), exchange, pair)
+                return _market(name, symbol, feed, rule, _names(paths), info)
+        events = named(load(paths, exchange, pair, span), exchange, pair)
         rule = find_rule(events.exchange, events.trading_pair, events.info, self._rules)
         feed = entry.keep(events, convert(events, rule), rule)
-        assumption = events.info.get("assumption", "")
-        source = _source(_names(paths), events.info)
-        return MarketData(events.exchange, events.trading_pair, feed, rule, source, assumption)
+        return _market(events.exchange, events.trading_pair, feed, rule, _names(paths), events.info)
+
+
+def _market(
+    exchange: str, pair: str, feed: FeedColumns, rule: TradingRule, source: str, info: Mapping[str, str]
+) -> MarketData:
+    first, _, last = info.get("recorded", "").partition(" ")
+    recorded = (int(first), int(last)) if last else None
+    return MarketData(exchange, pair, feed, rule, _source(source, info), info.get("assumption", ""), recorded)
 
 
 def named(events: MarketEvents, exchange: str, pair: str) -> MarketEvents:
@@ -196,12 +214,12 @@ def convert(events: MarketEvents, rule: TradingRule) -> FeedColumns:
     return FeedColumns.from_events(events, rule.min_price_increment, rule.min_base_amount_increment)
 
 
-def load(paths: Sequence[Path], exchange: str, pair: str) -> MarketEvents:
-    """Read a recording's pair, or files of any form that can be imported."""
+def load(paths: Sequence[Path], exchange: str, pair: str, span: Span = (None, None)) -> MarketEvents:
+    """Read a recording's pair over a span, or files of any form that can be imported."""
     if _is_recording(paths):
         from kit.storage.recordings import open_recording
 
-        return open_recording(paths[0]).corrected_events(pair, exchange or None)
+        return open_recording(paths[0]).events_to_replay(pair, exchange or None, *span)
     from kit.storage.importers import load_events
     from kit.storage.importers.forms import RECORDING, form_of
 
@@ -214,13 +232,14 @@ def load(paths: Sequence[Path], exchange: str, pair: str) -> MarketEvents:
     return load_events(source, exchange=exchange or None, trading_pair=pair or None)
 
 
-def _events_of(recording: RecordingLike, exchange: str, pair: str) -> MarketEvents:
+def _events_of(recording: RecordingLike, exchange: str, pair: str, span: Span) -> MarketEvents:
     """Return a recording's events, nothing of which arrives before it happened."""
     from kit.storage.clock_offset import correct_clock
     from kit.storage.recordings import Recording
 
     if isinstance(recording, Recording):
-        return recording.corrected_events(pair, exchange)
+        events = recording.events_to_replay(pair, exchange, *span)
+        return replace(events, info={"source": recording.path.name, **events.info})
     return correct_clock(recording.events(pair, exchange=exchange))
 
 

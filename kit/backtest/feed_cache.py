@@ -22,7 +22,7 @@ from kit.types.market import TradingRule
 LIMIT: Final = 20 * 1024**3
 """Bytes that a cache may take; what was not used for longest goes first."""
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 
 
 def default_folder() -> Path:
@@ -40,9 +40,11 @@ class FeedCache:
         self._folder = folder or default_folder()
         self._limit = limit
 
-    def entry(self, paths: Sequence[Path], exchange: str, pair: str) -> CacheEntry:
-        """Return the place for the feed of these files."""
-        told = [str(_VERSION), exchange, pair, *(state for path in paths for state in _states(path))]
+    def entry(
+        self, paths: Sequence[Path], exchange: str, pair: str, span: tuple[float | None, float | None] = (None, None)
+    ) -> CacheEntry:
+        """Return the place for the feed of these files, or of what a run over ``span`` (seconds) needs of them."""
+        told = [str(_VERSION), exchange, pair, repr(span), *(state for path in paths for state in _states(path))]
         key = hashlib.sha256("|".join(told).encode()).hexdigest()[:24]
         return CacheEntry(self, self._folder / key)
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from kit.backtest.config import BacktestConfig, read_config
 from kit.backtest.data import MarketData, gather
+from kit.backtest.moments import seconds_of
 from kit.backtest.plan import make_plan
 from kit.backtest.result import Result
 from kit.backtest.session import Session
@@ -44,8 +45,9 @@ def backtest(
 
     ``data``: ``MarketEvents``, a recording, paths, or ``{exchange: {pair: one of these}}`` for several pairs and
     exchanges at once, replayed in one time order. ``start`` and ``end`` are seconds since the epoch, datetimes or ISO
-    texts in UTC; the book is built up from the data before ``start``. ``balances`` by asset (by exchange and asset for
-    several exchanges); ``None`` assumes 100,000 in quote and as much in base, which the result says.
+    texts in UTC; the book is built up from the data before ``start``, of a recording from the last whole book there.
+    ``balances`` by asset (by exchange and asset for several exchanges); ``None`` assumes 100,000 in quote and as much
+    in base, which the result says.
 
     ``fees`` (``None``: the rules'), ``queue``, ``latency`` (seconds) and ``exchange`` are models of ``kit.simulation``,
     their names, or either by exchange; ``rules`` trading rules by pair where the data tell none. ``tick_size`` is the
@@ -152,7 +154,8 @@ def prepare(config: BacktestConfig) -> Session:
     """Check everything and put the run together."""
     if config.data is None:
         raise InvalidInput("there are no data: give data=…, a recording, a path, MarketEvents or {exchange: {pair: …}}")
-    found = gather(config.data, config.rules)
+    span = (seconds_of("start", config.start), seconds_of("end", config.end))
+    found = gather(config.data, config.rules, span=span)
     models = {"queue": config.queue, "latency": config.latency, "exchange": config.exchange}
     for name, given in {"fees": config.fees, **models}.items():
         check_exchanges(name, given, {market.exchange for market in found})

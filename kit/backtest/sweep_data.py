@@ -38,7 +38,8 @@ def share(config: BacktestConfig, room: Path) -> tuple[list[SharedFeed], Window]
     """
     if config.data is None:
         raise InvalidInput("there are no data: give data=…, a recording, a path, MarketEvents or {exchange: {pair: …}}")
-    markets = gather(config.data, config.rules)
+    limits = (seconds_of("start", config.start), seconds_of("end", config.end))
+    markets = gather(config.data, config.rules, span=limits)
     for role in ("queue", "latency", "exchange", "fees"):
         for market in markets:
             find_model(role, of_exchange(getattr(config, role), market.exchange))

@@ -16,6 +16,7 @@ from kit.storage.clock_offset import shifted
 from kit.storage.events import NANOSECONDS, EventKind, MarketEvents
 from kit.storage.parquet_files import PartFile, PartInfo
 from kit.storage.part_names import void
+from kit.storage.whole_books import last_whole_book
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,6 +83,44 @@ class Recording:
         offset = round(self.clock_offset * NANOSECONDS)
         span = (_ns(start, -inf, offset), _ns(end, inf, offset))
         return shifted(self._read(trading_pair, exchange, span), offset)
+
+    def events_to_replay(
+        self,
+        trading_pair: str,
+        exchange: str | None = None,
+        start: float | None = None,
+        end: float | None = None,
+    ) -> MarketEvents:
+        """Return what a replay from ``start`` to ``end`` needs of ``corrected_events``, and little more.
+
+        That is from the last whole book received by ``start`` (recorders write one an hour; from the beginning where
+        there is none) to the first row after ``end``. ``info["recorded"]`` tells the first and the last local time of
+        all that is recorded (corrected, ns). Raises what ``events`` raises, and ``InvalidInput`` for an ``end`` before
+        that.
+        """
+        while True:
+            try:
+                return self._replayed(trading_pair, exchange, start, end)
+            except FileNotFoundError:  # merged meanwhile
+                self._parts = _scan(self.path)
+
+    def _replayed(
+        self, trading_pair: str, exchange: str | None, start: float | None, end: float | None
+    ) -> MarketEvents:
+        parts, offset = self._find(trading_pair, exchange), round(self.clock_offset * NANOSECONDS)
+        begin, finish = _ns(start, -inf, offset), _ns(end, inf, offset)
+        if finish < parts[0].info.first:
+            begins = np.datetime64(parts[0].info.first + offset, "ns").astype("datetime64[us]")
+            raise InvalidInput(f"end={end!r} is before {trading_pair} in {self.path.name} begins, at {begins} UTC")
+        book = None if start is None else last_whole_book([(part.path, part.info) for part in parts], begin)
+        first = int(_INT64.min) if book is None else book
+        last = min(finish, int(_INT64.max) - 1) + 1
+        events = self._read(trading_pair, exchange, (first, last))
+        after = next(self._iterate(trading_pair, exchange, (last, int(_INT64.max)), 1), None)
+        if after is not None:
+            events = MarketEvents.concat([events, after])
+        whole = f"{parts[0].info.first + offset} {parts[-1].info.last + offset}"
+        return shifted(replace(events, info={**_joined_info(parts), "recorded": whole}), offset)
 
     def events(
         self,

@@ -19,6 +19,10 @@ _TRADE, _GAP = int(EventKind.TRADE), int(EventKind.GAP)
 Levels: TypeAlias = Sequence[Level]
 
 _ALL: Final = 1 << 30
+
+WHOLE_EVERY: Final = 3600 * 10**9
+"""Nanoseconds after which the whole book is recorded again, so that a replay may begin there."""
+
 _MAX_ID: Final = 2**63
 
 
@@ -56,7 +60,8 @@ class Tape:
     """The messages of one pair, as long as they make sense without those that are missing.
 
     Levels are recorded while the book follows the stream; a loss is a GAP row, and what comes after it begins with the
-    whole book, whether the exchange sent it, the tracker fetched it, or it was there when recording began. What a book
+    whole book, whether the exchange sent it, the tracker fetched it, or it was there when recording began. The whole
+    book is told again every hour (``WHOLE_EVERY``), so that a replay may begin in the middle of a day. What a book
     refuses is not recorded. Where there is no room left, rows are counted as ``lost`` and told by a GAP and the log.
     ``now`` is the local clock in seconds; recorded times never go back.
     """
@@ -74,6 +79,7 @@ class Tape:
         self._in_step = False
         self._full = False
         self._at_gap = False
+        self._whole_due = 0
         self.mark_gap()
         if book.synced:
             self._put_book()
@@ -91,6 +97,8 @@ class Tape:
         elif isinstance(message, OrderBookDiff) and self._in_step:
             if message.bids or message.asks:
                 self._put(_DEPTH, message.timestamp, message.update_id, message.bids, message.asks)
+                if self._in_step and self.last >= self._whole_due:
+                    self._put_book()
         elif self._has_no_room:
             self._lose(len(message.bids) + len(message.asks))
         elif isinstance(message, OrderBookSnapshot) and message.update_id == book.update_id:
@@ -132,6 +140,8 @@ class Tape:
             logger.warning("%s is recorded again; %d rows are missing", self.trading_pair, self.lost)
         self._append(entry)
         self._at_gap = False
+        if kind == _SNAPSHOT:
+            self._whole_due = entry[0] + WHOLE_EVERY
         return True
 
     @property

@@ -20,6 +20,7 @@ from kit.simulation.models import find_model
 from kit.simulation.queue_models import LogProb2, PowerProb
 from kit.storage.events import EventKind, MarketEvents
 from kit.storage.exporters import to_hftbacktest
+from kit.storage.recording_writer import RecordingWriter
 from kit.types.market import TradingRule
 from tests.support.made_market import BALANCES, NS, PAIR, RULES, START, made_events
 
@@ -204,6 +205,40 @@ def test_balances_are_assumed_from_a_book_whose_bids_come_first():
     rows = [(at, at + 1, kind, side, price, 1.0, 0, 0) for at in times for kind, side, price in book]
     result = run(MarketEvents.from_rows("binance", PAIR, rows), balances=None)
     assert "assumed 100000 USDT on binance, 99.95 BTC" in result.run.assumptions["balances"]
+
+
+@pytest.fixture
+def two_books(events, tmp_path, monkeypatch):
+    """The folder of a recording with two whole books, a minute apart."""
+    monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
+    with RecordingWriter(tmp_path / "recording") as writer:
+        for later in (0, 60 * NS):
+            writer.append(replace(events, local_ts=events.local_ts + later, exch_ts=events.exch_ts + later))
+    return tmp_path / "recording"
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_of_a_recording_only_the_span_that_is_replayed_is_read(two_books, opened):
+    quotes = {"bid_spread": "0.00001", "ask_spread": "0.00001", "order_amount": "0.1", "order_refresh_time": 2}
+    span = {"start": START + 62, "end": START + 70}
+    data = kit.open_recording(two_books) if opened else two_books
+    whole = run(kit.open_recording(two_books).corrected_events(PAIR), kit.PureMarketMaking, **span, **quotes)
+    for _ in range(2):  # the second time from the cache
+        part = run(data, kit.PureMarketMaking, **span, **quotes)
+        assert len(part.fills)
+        for table in ("fills", "orders", "equity", "decisions"):
+            assert getattr(part, table).equals(getattr(whole, table))
+        assert 0 < part.run.counts["events"] < whole.run.counts["events"] / 3
+        assert "from recording" in part.run.assumptions["data"]
+
+
+def test_times_outside_of_a_recording_are_told_with_all_that_it_holds(two_books):
+    told = r"outside of the data, which go from 2024-08-08 23:59:59.* to 2024-08-09 00:01:19"
+    for span in ({"start": START + 900}, {"start": START - 900}, {"start": START + 61, "end": START + 900}):
+        with pytest.raises(InvalidInput, match=told):
+            run(two_books, **span)
+    with pytest.raises(InvalidInput, match=r"is before BTC/USDT in recording begins, at 2024-08-08T23:59:59.52"):
+        run(two_books, end=START - 900)
 
 
 def test_a_silence_of_the_data_is_told(events):
@@ -391,8 +426,6 @@ def test_configurations_that_cannot_be_read(tmp_path):
 
 
 def test_recordings_in_which_events_arrive_before_they_happened_are_corrected_and_it_is_told(events, tmp_path, caplog):
-    from kit.storage.recording_writer import RecordingWriter
-
     late = int((events.local_ts - events.exch_ts).min()) + 1_500_000_000
     with RecordingWriter(tmp_path / "recording") as writer:
         writer.append(replace(events, local_ts=events.local_ts - late))

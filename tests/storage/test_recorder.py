@@ -162,6 +162,17 @@ def test_the_tracker_that_stops_leaves_a_gap(tmp_path: Path) -> None:
     assert open_recording(tmp_path).gaps().seconds.round().tolist() == [3.0]
 
 
+def test_the_whole_book_is_told_again_every_hour(rig: Rig) -> None:
+    rig.send(snapshot(10, BIDS, ASKS), diff(11, [(98.5, 3.0)], first=11))
+    rig.time.jump(3600)
+    rig.send(diff(12, [(98.6, 1.0)], first=12), diff(13, [(98.7, 1.0)], first=13))
+    rig.recorder.flush()
+    events = rig.read()
+    assert kinds(events)[6:] == ["DEPTH", "DEPTH", "CLEAR", *["SNAPSHOT"] * 6, "DEPTH"]
+    assert replay(events.rows(8, len(events))) == replay(events)
+    assert events.local_ts[8] == events.local_ts[7]
+
+
 def test_what_a_book_refuses_is_not_recorded(rig: Rig) -> None:
     rig.send(snapshot(10, BIDS, ASKS), trade(price=float("nan")), diff(11, [(98.0, -1.0)], first=11))
     rig.recorder.stop()

@@ -457,6 +457,38 @@ def test_one_clock_offset_for_all_that_one_clock_stamped(tmp_path: Path) -> None
     assert (span.local_ts // NANOSECONDS).tolist() == [12, 13]
 
 
+def hours(*, ahead: int = 0) -> MarketEvents:
+    """A book told whole at 0, 100 and 200 s, the second time side by side, and a level a second."""
+    rows = []
+    for second in range(300):
+        at = (1000 + second) * NANOSECONDS
+        head = {0: [(EventKind.CLEAR, 0)], 100: [(EventKind.CLEAR, BUY), (EventKind.CLEAR, SELL)]}.get(second, [])
+        head += [(EventKind.CLEAR, 0)] if second == 200 else [(EventKind.CLEAR, BUY)] if second == 250 else []
+        kinds = [*head, *([(EventKind.SNAPSHOT, BUY)] * bool(head)), (EventKind.DEPTH, BUY)]
+        rows += [(at + ahead, at, kind, side, 10.0, 1.0, second, 1) for kind, side in kinds]
+    return MarketEvents.from_rows("binance", PAIR, rows)
+
+
+@pytest.mark.parametrize("ahead", [0, NANOSECONDS // 2])
+@pytest.mark.parametrize(
+    ("start", "end", "first", "last"),
+    [(None, None, 0, 299), (50, 60, 0, 61), (100, 150, 100, 151), (199.5, 299, 100, 299), (299, None, 200, 299)],
+)
+def test_a_replay_reads_from_the_last_whole_book_to_the_first_row_after_it(
+    tmp_path: Path, start: float | None, end: float | None, first: int, last: int, ahead: int
+) -> None:
+    with RecordingWriter(tmp_path) as writer:
+        for part in (hours(ahead=ahead).rows(0, 120), hours(ahead=ahead).rows(120, 1000)):
+            writer.append(part)
+            writer.flush()
+    recording, offset = open_recording(tmp_path), ahead / NANOSECONDS
+    start, end = (None if time is None else 1000 + time + offset for time in (start, end))
+    read = recording.events_to_replay(PAIR, start=start, end=end)
+    assert ((read.local_ts - ahead) / NANOSECONDS - 1000)[[0, -1]].tolist() == [first, last]
+    assert read.kind[0] == EventKind.CLEAR
+    assert read.info["recorded"] == f"{1000 * NANOSECONDS + ahead} {1299 * NANOSECONDS + ahead}"
+
+
 @pytest.mark.parametrize("time", [float("nan"), "2024-08-08", [1]])
 def test_times_that_are_none_are_refused(tmp_path: Path, time: object) -> None:
     with RecordingWriter(tmp_path) as writer:

@@ -7,6 +7,8 @@ A rule excuses a first difference only where all of this holds:
 * our trace is sound in itself: no errors, balances that follow from the fills, ... (``tests.oracle.sound``);
 * with the reference's defects built in, our strategy plays the reference's whole trace, so that nothing else differs
   behind the first difference (``tests.oracle.reenactment``);
+* our whole trace is that of a second strategy, written from the description alone (``tests.oracle.model``), where that
+  knows all that the scenario sets;
 * from where the reference throws on, only this binds: while it throws for want of a price, ours has nothing resting.
 """
 
@@ -17,6 +19,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from tests.oracle.model import play_model
 from tests.oracle.probes import disturbed_by_hanging_fills
 from tests.oracle.reenactment import Reenactment, reenact
 from tests.oracle.scenario import exact, first_difference
@@ -300,6 +303,7 @@ def excuse(scenario: Scenario, ours: Trace, theirs: Trace) -> Verdict | None:
         if since > index:
             continue
         refusal = rule.refusal(case) or not_withdrawn(case) or case.unsound or _more_than_the_defects(rule, case)
+        refusal = refusal or _unlike_the_model(case)
         if refusal is None:
             return Verdict(rule)
         refusals.append(f"{rule.name}, but {refusal}")
@@ -310,3 +314,9 @@ def _more_than_the_defects(rule: Rule, case: Case) -> str | None:
     if rule.since is reference_threw or case.reenactment.difference is None:
         return None
     return f"also with the reference's defects built in it differs: {case.reenactment.difference[1]}"
+
+
+def _unlike_the_model(case: Case) -> str | None:
+    model = play_model(case.scenario)
+    difference = None if model is None else first_difference(case.ours, model)
+    return f"ours is not what the description says: {difference[1]}" if difference is not None else None

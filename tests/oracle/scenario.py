@@ -40,7 +40,7 @@ class Player:
         )
         self.config = dict(scenario["config"])
         self._changed = False
-        self.strategy = PureMarketMaking(self.market, pair, **parameters(self.config))
+        self.strategy = self._make_strategy()
         self.clock = Clock(ClockMode.BACKTEST)
         self.clock.add_iterator(self.market)
         self.clock.add_iterator(self.strategy)
@@ -51,6 +51,9 @@ class Player:
         self._errors_told = 0
         self.market.pubsub.add_listener(MarketEvent.OrderCancelled, lambda _: self._events.append(["OrderCancelled"]))
         self.market.pubsub.add_listener(MarketEvent.OrderFilled, self._filled)
+
+    def _make_strategy(self) -> PureMarketMaking:
+        return PureMarketMaking(self.market, self.market.pair, **parameters(self.config))
 
     def _filled(self, event: OrderFilledEvent) -> None:
         self._events.append(["OrderFilled", event.price, event.amount, event.trade_type.name])

@@ -57,7 +57,8 @@ def read_config(source: Mapping[str, Any] | str | Path) -> BacktestConfig:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
     except FileNotFoundError:
-        raise InvalidInput(f"there is no configuration {path} (looked in {Path.cwd()})") from None
+        hint = "" if path.suffix else f"; a strategy is given as its class, kit.{path} or one of your own"
+        raise InvalidInput(f"there is no configuration {path} (looked in {Path.cwd()}){hint}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise InvalidInput(f"{path} is no readable TOML file: {error}") from error
     return _build(values, path.parent)

@@ -21,6 +21,9 @@ _HOMES: Final = {
 _SHORT: Final = {"latency": "ConstantLatency", "fees": "Fees"}
 """What a plain number, or a table without ``model``, stands for."""
 
+_NOT_MODELS: Final = ("QueueModel", "ExchangeModel", "SelfTradePrevention")
+"""What the models' files hold besides: what models are derived from, and what one is told."""
+
 _TOLD: Final = {
     "queue": ("code", "exponent", "address"),
     "exchange": ("partial", "prevention"),
@@ -42,6 +45,8 @@ def find_model(role: str, given: Any) -> Any:
     out, and a number is both latencies (seconds) or both fees (fractions). Raises ``InvalidInput``.
     """
     if isinstance(given, str):
+        if role in _SHORT and _number(given) is not None:
+            return _build_of_number(role, given)
         return _build(role, given, {})
     if isinstance(given, Mapping):
         arguments = dict(given)
@@ -49,7 +54,7 @@ def find_model(role: str, given: Any) -> Any:
         if name is None:
             raise InvalidInput(f"{role} is {dict(given)}; name its class with model = '…'")
         return _build(role, str(name), arguments)
-    if role in _SHORT and isinstance(given, int | float | Decimal):
+    if role in _SHORT and isinstance(given, int | float | Decimal) and not isinstance(given, bool):
         return _build_of_number(role, given)
     return None if given is None else _checked(role, given)
 
@@ -98,8 +103,10 @@ def _find(role: str, name: str) -> Any:
         key
         for key, value in vars(module).items()
         if inspect.isclass(value) and value.__module__ == module.__name__ and not key.startswith("_")
-        if not getattr(value, "_is_protocol", False)
+        if not getattr(value, "_is_protocol", False) and key not in _NOT_MODELS
     ]
+    if name not in known and len(known) == 1:
+        raise InvalidInput(f"{role} is {name!r}; give {_EXAMPLES[role]}")
     if name not in known:
         near = difflib.get_close_matches(name, known, 1, 0.4)
         hint = f"did you mean {near[0]!r}? " if near else ""
@@ -109,12 +116,30 @@ def _find(role: str, name: str) -> Any:
 
 def _call(role: str, found: Any, arguments: Mapping[str, Any]) -> Any:
     # Texts and Decimals of configuration files are what constructors of models take as floats.
-    values = {name: float(value) if isinstance(value, Decimal) else value for name, value in arguments.items()}
+    values = {name: _plain(value, texts=role == "latency") for name, value in arguments.items()}
+    wanted = inspect.signature(found).parameters
+    lacking = [name for name, one in wanted.items() if one.default is one.empty and name not in values]
+    if lacking and set(values) <= set(wanted):
+        raise InvalidInput(f"{role}: {found.__name__} lacks {' and '.join(lacking)}; it takes {', '.join(wanted)}")
     try:
         return found(**values)
     except TypeError as error:
-        parameters = ", ".join(inspect.signature(found).parameters)
-        raise InvalidInput(f"{role}: {found.__name__} takes {parameters or 'nothing'}; {error}") from error
+        raise InvalidInput(f"{role}: {found.__name__} takes {', '.join(wanted) or 'nothing'}; {error}") from error
+
+
+def _plain(value: Any, *, texts: bool) -> Any:
+    number = _number(value) if texts and isinstance(value, str) else value
+    if isinstance(number, Decimal):
+        return float(number)
+    return value if number is None else number
+
+
+def _number(text: str) -> float | None:
+    """Return a text that is a number, as parameters of strategies are often written."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def describe(model: Any) -> str:

@@ -15,6 +15,7 @@ from kit.backtest.moments import moment, seconds_of
 from kit.backtest.rules import find_rule
 from kit.errors import InsufficientBalance, InvalidInput
 from kit.simulation.feed import FeedColumns
+from kit.simulation.fees import Fees
 from kit.simulation.latency import ConstantLatency
 from kit.simulation.models import find_model
 from kit.simulation.queue_models import LogProb2, PowerProb
@@ -316,11 +317,25 @@ def test_models_are_found_by_name_number_and_table():
     assert find_model("queue", "LogProb2") == LogProb2()
     assert find_model("queue", {"model": "PowerProb", "n": D("2")}) == PowerProb(2.0)
     assert find_model("latency", D("0.02")) == ConstantLatency(0.02, 0.02)
+    assert find_model("latency", "0.02") == ConstantLatency(0.02, 0.02)
+    assert find_model("latency", {"request": "0.02", "answer": 0.03}) == ConstantLatency(0.02, 0.03)
+    assert find_model("fees", "0.001") == find_model("fees", 0.001) == Fees(D("0.001"), D("0.001"))
     assert find_model("latency", None) is None
     model = LogProb2()
     assert find_model("queue", model) is model
-    with pytest.raises(InvalidInput, match="name its class"):
-        find_model("queue", {"n": 3})
+    for role, given, message in (
+        ("queue", {"n": 3}, "name its class"),
+        ("queue", "Probable", r"there are RiskAverse, PowerProb, LogProb, .*OwnProbability$"),
+        ("exchange", "SelfTradePrevention", "there are PartialFill, NoPartialFill$"),
+        ("latency", True, "latency is True; give seconds"),
+        ("latency", {"request": 0.1}, "latency: ConstantLatency lacks answer; it takes request, answer$"),
+        ("fees", {"maker": "0.0002"}, "fees: Fees lacks taker; it takes maker, taker$"),
+        ("fees", {"makr": 0, "maker": 0, "taker": 0}, "Fees takes maker, taker; .*'makr'"),
+        ("fees", "0.1%", r"fees is '0.1%'; give one fraction"),
+        ("latency", "fast", "no latency model 'fast'; there are NoLatency"),
+    ):
+        with pytest.raises(InvalidInput, match=message):
+            find_model(role, given)
 
 
 def test_times_are_read_in_every_form():
@@ -422,6 +437,10 @@ def test_configurations_that_cannot_be_read(tmp_path):
     (tmp_path / "bad.toml").write_text("strategy = ")
     with pytest.raises(InvalidInput, match="no readable TOML"):
         read_config(tmp_path / "bad.toml")
+    with pytest.raises(InvalidInput, match=r"a strategy is given as its class, kit\.PureMarketMaking"):
+        read_config("PureMarketMaking")
+    with pytest.raises(InvalidInput, match=r"there is no configuration missing.toml \(looked in [^)]*\)$"):
+        read_config("missing.toml")
     assert find_strategy("PureMarketMaking") is kit.PureMarketMaking
 
 

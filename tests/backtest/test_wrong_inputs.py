@@ -81,7 +81,7 @@ class Halves(QueueModel):
         ({"queue": OwnQueue([1])}, r"\[1\] is no function"),
         ({"queue": OwnQueue(asserts)}, "asserts raises: compiled code .* Return float"),
         ({"exchange": object()}, "exchange is <object"),
-        ({"exchange": "ExchangeModel"}, r"exchange is ExchangeModel\(\)"),
+        ({"exchange": "ExchangeModel"}, "no exchange model 'ExchangeModel'; there are PartialFill"),
         ({"start": pd.NaT}, "start is NaT"),
         (rule(min_price_increment="nan"), "min_price_increment Decimal.'NaN'.; it must be a finite number"),
         (rule(min_price_increment=None), "min_price_increment None; it must be a finite number"),

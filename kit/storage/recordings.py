@@ -13,9 +13,9 @@ import numpy as np
 
 from kit.errors import InvalidInput
 from kit.storage.clock_offset import shifted
-from kit.storage.events import NANOSECONDS, EventKind, MarketEvents
+from kit.storage.events import NANOSECONDS, EventFlag, EventKind, MarketEvents
 from kit.storage.parquet_files import PartFile, PartInfo
-from kit.storage.part_names import void
+from kit.storage.part_names import parse, void
 from kit.storage.whole_books import last_whole_book
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class _Part:
     path: Path
     info: PartInfo
     size: int
+    after_hole: bool = False
+    """Whether a file that was written before this one is not there."""
 
 
 class Recording:
@@ -186,6 +188,8 @@ class Recording:
         for part in parts:
             if part.info.last < start or part.info.first >= end:
                 continue
+            if part.after_hole and part.info.first >= start:
+                yield _gap(part)
             file = PartFile(part.path)
             try:
                 for group in file.row_groups(start, end):
@@ -200,7 +204,7 @@ class Recording:
         """Return where events are missing: exchange, trading_pair, start, end (UTC), seconds.
 
         A gap lasts from the last event known before to the first known after; what comes before the first event of a
-        market or after its last is none.
+        market or after its last is none. A file that is missing between others is a gap, too.
         """
         import pandas as pd
 
@@ -229,6 +233,7 @@ class Recording:
                 runs = [(False, part.info.first, part.info.last)]
             else:
                 runs = self._runs(part)
+            missing = missing or part.after_hole
             for is_gap, first, last in runs:
                 if is_gap:
                     missing = True
@@ -337,7 +342,22 @@ def _scan(path: Path) -> dict[tuple[str, str], list[_Part]]:
                     f"{other.path} begins before {one.path} ends: both recorded {one.info.trading_pair} at the same "
                     f"time; keep them in folders of their own"
                 )
-    return dict(sorted(markets.items()))
+    return {market: _with_holes(found) for market, found in sorted(markets.items())}
+
+
+def _with_holes(parts: Sequence[_Part]) -> list[_Part]:
+    """Mark the files before which another one is missing: a writer numbers those of a day without a hole."""
+    marked = list(parts[:1])
+    for one, other in pairwise(parts):
+        before, name = parse(one.path), parse(other.path)
+        wanted = before.last + 1 if before is not None and one.path.parent == other.path.parent else 1
+        marked.append(replace(other, after_hole=name is not None and before is not None and name.first != wanted))
+    return marked
+
+
+def _gap(part: _Part) -> MarketEvents:
+    row = (0, part.info.first, EventKind.GAP, 0, 0.0, 0.0, 0, EventFlag.END)
+    return MarketEvents.from_rows(part.info.exchange, part.info.trading_pair, [row])
 
 
 def _files(path: Path) -> list[Path]:

@@ -457,6 +457,23 @@ def test_one_clock_offset_for_all_that_one_clock_stamped(tmp_path: Path) -> None
     assert (span.local_ts // NANOSECONDS).tolist() == [12, 13]
 
 
+def test_a_file_that_is_missing_in_the_middle_is_a_gap(tmp_path: Path) -> None:
+    writer = MarketWriter(tmp_path, "binance", PAIR)
+    for part in range(6):
+        writer.write(events(10, start=MIDNIGHT + part * NANOSECONDS))
+    writer.abandon()
+    files(tmp_path)[0].unlink()  # the beginning may be away: nothing is known before
+    assert EventKind.GAP not in open_recording(tmp_path).events(PAIR).kind
+    files(tmp_path)[2].unlink()
+    recording = open_recording(tmp_path)
+    read = recording.events(PAIR)
+    assert np.flatnonzero(read.kind == EventKind.GAP).tolist() == [20]
+    assert read.local_ts[20] == MIDNIGHT + 4 * NANOSECONDS
+    assert recording.gaps()["seconds"].tolist() == pytest.approx([0.991 + 1])
+    assert sum(len(piece) for piece in recording.iter_events(PAIR, batch=7)) == 41
+    assert len(recording.events(PAIR, start=MIDNIGHT / NANOSECONDS + 4)) == 21
+
+
 def hours(*, ahead: int = 0) -> MarketEvents:
     """A book told whole at 0, 100 and 200 s, the second time side by side, and a level a second."""
     rows = []

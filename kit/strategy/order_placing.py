@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
@@ -61,6 +62,7 @@ class OrderPlacing(TimeIterator):
 
     def add_market(self, market: Market, trading_pair: str | None = None) -> None:
         """Trade on one more market; the first one is the default, with ``trading_pair`` as the default pair."""
+        self._check_market(market)
         if market in self.markets:
             return
         pair = self._choose_pair(market, trading_pair)
@@ -69,6 +71,16 @@ class OrderPlacing(TimeIterator):
         self.markets = (*self.markets, market)
         if self.clock is not None:
             self._router.attach((market,))
+
+    def _check_market(self, market: object) -> None:
+        if hasattr(market, "trading_pairs"):
+            return
+        if inspect.iscoroutine(market):
+            market.close()
+        raise InvalidInput(
+            f"{self.name}: {market!r} is no market; give what comes of 'await core.add_connector(…)', such as "
+            f"market = await core.add_connector('binance', ['BTC/USDT'])"
+        )
 
     @staticmethod
     def _choose_pair(market: Market, trading_pair: str | None) -> str | None:
@@ -91,8 +103,12 @@ class OrderPlacing(TimeIterator):
     def trading_pair(self) -> str:
         """Return the default pair; raises ``InvalidInput`` where none was given."""
         if self._trading_pair is None:
-            pairs = ", ".join(self.market.trading_pairs)
-            raise InvalidInput(f"{self.name} has no default pair and {self.market.name} streams several: {pairs}")
+            pairs = self.market.trading_pairs
+            streams = f"several: {', '.join(pairs)}" if pairs else "none"
+            raise InvalidInput(
+                f"{self.name} has no default pair and {self.market.name} streams {streams}; give one: "
+                f"{type(self).__name__}(market, {(pairs or ('BTC/USDT',))[0]!r})"
+            )
         return self._trading_pair
 
     # -- orders ----------------------------------------------------------------------------------------------------

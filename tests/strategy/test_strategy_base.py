@@ -395,10 +395,24 @@ def test_the_pair_may_be_left_out_where_there_is_one(market):
     assert Recorder(market).trading_pair == "HBOT/ETH"
     assert Recorder(market, "HBOT-ETH").trading_pair == "HBOT/ETH"
     market.trading_pairs = ("HBOT/ETH", "X/Y")
-    with pytest.raises(InvalidInput, match="several"):
+    with pytest.raises(InvalidInput, match=r"several: HBOT/ETH, X/Y; give one: Recorder\(market, 'HBOT/ETH'\)"):
         _ = Recorder(market).trading_pair
     with pytest.raises(UnknownPair, match=r"BTC/USDT.*HBOT/ETH, X/Y"):
         Recorder(market, "BTC/USDT")
+
+
+@pytest.mark.parametrize("wrong", ["binance", object(), {"binance": None}])
+def test_what_is_no_market_is_refused(wrong):
+    with pytest.raises(InvalidInput, match=r"is no market; give .* await core\.add_connector"):
+        Recorder(wrong, "BTC/USDT")
+
+
+async def test_a_market_that_was_not_awaited_is_refused_without_a_warning():
+    async def add_connector():
+        raise AssertionError
+
+    with pytest.raises(InvalidInput, match=r"is no market; give .* await core\.add_connector"):
+        Recorder(add_connector(), "BTC/USDT")
 
 
 def test_a_strategy_without_a_market_says_so():

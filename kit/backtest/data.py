@@ -32,8 +32,23 @@ class RecordingLike(Protocol):
         ...
 
 
+@runtime_checkable
+class HistoryLike(Protocol):
+    """What is read of candles or trades that were fetched (``kit.history``)."""
+
+    @property
+    def timeframe(self) -> str:
+        """Return the candles' timeframe, or "trades"."""
+        ...
+
+    def events(self) -> MarketEvents:
+        """Return the events of its pair."""
+        ...
+
+
 DataInput: TypeAlias = Any
-"""``MarketEvents``, a recording, a path, a DataFrame of candles, a sequence of these, or exchange -> pair -> one."""
+"""``MarketEvents``, a recording, a path, candles (a DataFrame, or ``kit.history``), several, or by exchange and pair.
+"""
 
 
 Span: TypeAlias = tuple[float | None, float | None]
@@ -97,8 +112,8 @@ class Gatherer:
 
     def markets(self, data: DataInput, exchange: str, pair: str) -> Iterator[MarketData]:
         """Yield every market in the data."""
-        if isinstance(data, MarketEvents):
-            yield self._of_events(data, exchange, pair)
+        if isinstance(data, MarketEvents | HistoryLike):
+            yield self._of_events(data if isinstance(data, MarketEvents) else data.events(), exchange, pair)
         elif isinstance(data, FeedColumns):
             yield self._of_feed(data, exchange, pair)
         elif hasattr(data, "columns") and hasattr(data, "iloc"):  # a DataFrame, without importing pandas

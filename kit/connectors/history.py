@@ -129,11 +129,16 @@ class History:
             info={"source": f"history of {self.exchange}"},
         )
 
+    def __repr__(self) -> str:
+        return f"<History {self._told()}>"
+
     def _repr_html_(self) -> str:
+        return f"<p>{self._told()}</p>{self.frame().to_html(max_rows=10)}"
+
+    def _told(self) -> str:
         gaps = self.gaps()
         missing = f"{int(gaps['count'].clip(lower=1).sum()):,} missing in {len(gaps)} gaps" if len(gaps) else "no gaps"
-        table: str = self.frame().to_html(max_rows=10)
-        return f"<p>{self.exchange} {self.trading_pair} {self.timeframe}: {len(self):,} rows, {missing}</p>{table}"
+        return f"{self.exchange} {self.trading_pair} {self.timeframe}: {len(self):,} rows, {missing}"
 
     def _missing_candles(self) -> list[tuple[int, int, int]]:
         step = timeframe_seconds(self.timeframe) * NANOSECONDS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, IntFlag
@@ -61,6 +62,9 @@ class EventFlag(IntFlag):
     SYNTHETIC = 2
     """Not told by the exchange but derived (candles, a stated assumption)."""
 
+
+_SHOWN: Final = 10
+"""Rows that a notebook shows of events."""
 
 BUY: Final = 1
 SELL: Final = -1
@@ -129,6 +133,27 @@ class MarketEvents:
     def rows(self, start: int, stop: int) -> MarketEvents:
         """Return the rows ``start`` to ``stop`` (not included) without copying."""
         return replace(self, **{name: getattr(self, name)[start:stop] for name in COLUMNS})
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return f"<MarketEvents {self.trading_pair} on {self.exchange}: none>"
+        first, last = (np.datetime64(int(self.local_ts[row]), "ns").astype("datetime64[ms]") for row in (0, -1))
+        kinds, counts = np.unique(self.kind, return_counts=True)
+        names = {int(kind): kind.name.lower() for kind in EventKind}
+        told = ", ".join(
+            f"{count:,} {names.get(kind, f'of kind {kind}')}"
+            for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True)
+        )
+        return f"<MarketEvents {self.trading_pair} on {self.exchange}: {told}; received {first} to {last} UTC>"
+
+    def _repr_html_(self) -> str:
+        count = len(self)
+        ends = [self] if count <= _SHOWN else [self.rows(0, _SHOWN // 2), self.rows(count - _SHOWN // 2, count)]
+        frame = MarketEvents.concat(ends).frame()
+        if len(ends) > 1:
+            frame.index = [*range(_SHOWN // 2), *range(count - _SHOWN // 2, count)]
+        table: str = frame.to_html()
+        return f"<p>{html.escape(repr(self)[1:-1])}</p>{table}"
 
     def between(self, start: float, end: float) -> MarketEvents:
         """Return the rows with ``start`` <= local time < ``end`` (seconds since the epoch); local times must ascend."""

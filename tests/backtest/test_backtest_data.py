@@ -313,6 +313,18 @@ def test_candles_are_data_with_their_assumptions_on_the_result():
 # descriptions
 
 
+def test_fetched_candles_are_data_as_they_are(events):
+    from kit.connectors.history import History
+
+    candles = kit.candles_from_events(events, "1s")
+    columns = {name: candles[name].to_numpy() for name in candles.columns} | {"time": candles.index.as_unit("ns").asi8}
+    fetched = History("binance", PAIR, "1s", START, START + 20, columns, 1)
+    result = run(fetched)
+    assert "four points a candle" in result.run.assumptions["candles"]
+    assert result.equity.equals(run({"binance": {PAIR: candles}}).equity)
+    assert repr(fetched) == f"<History binance {PAIR} 1s: {len(candles)} rows, no gaps>"
+
+
 def test_models_are_found_by_name_number_and_table():
     assert find_model("queue", "LogProb2") == LogProb2()
     assert find_model("queue", {"model": "PowerProb", "n": D("2")}) == PowerProb(2.0)

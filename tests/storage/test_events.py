@@ -23,6 +23,23 @@ def test_rows_and_times_select_without_copying():
     assert len(some.between(-float("inf"), float("inf"))) == 3
 
 
+def test_events_show_themselves_by_their_ends_whatever_their_number():
+    some = events()
+    assert repr(some) == (
+        "<MarketEvents BTC/USDT on binance: 2 depth, 1 trade; received 1970-01-01T00:00:00.000 to "
+        "1970-01-01T00:00:02.000 UTC>"
+    )
+    assert repr(some.rows(0, 0)) == "<MarketEvents BTC/USDT on binance: none>"
+    many = MarketEvents.concat([some] * 100)
+    assert many._repr_html_().count("<tr") == 11
+    assert "<th>299</th>" in many._repr_html_()
+    assert "200 depth" in many._repr_html_()
+    assert some.rows(0, 0)._repr_html_()
+    odd = MarketEvents.from_rows("x<y", "A/B", [(1, 1, 77, 0, 1.0, 1.0, 0, 0)])
+    assert "1 of kind 77" in repr(odd)
+    assert "x&lt;y" in odd._repr_html_()
+
+
 def test_the_frame_speaks_in_words():
     frame = events().frame()
     assert frame["kind"].tolist() == ["depth", "depth", "trade"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from functools import partial
 from typing import Final, NamedTuple, cast
+
+from kit.errors import InvalidInput
 
 
 class PriceSize(NamedTuple):
@@ -42,6 +44,32 @@ class Proposal(NamedTuple):
             return ", ".join(f"{entry.size} @ {entry.price}" for entry in entries) or "none"
 
         return f"Proposal(buys: {side(self.buys)}; sells: {side(self.sells)})"
+
+
+def checked(made: object, stage: str) -> Proposal:
+    """Return what a stage made, its sides as tuples; raises ``InvalidInput`` that names the stage for what is none."""
+    if not isinstance(made, Proposal):
+        what = "None" if made is None else f"a {type(made).__name__}"
+        raise InvalidInput(
+            f"stage {stage} returned {what}; a stage returns a kit.Proposal, such as the one it was given"
+        )
+    return Proposal(*(_side(name, entries, stage) for name, entries in zip(made._fields, made, strict=True)))
+
+
+def _side(name: str, entries: object, stage: str) -> tuple[PriceSize, ...]:
+    if not isinstance(entries, Iterable):
+        raise InvalidInput(f"stage {stage} made {name} of {entries!r}; give a tuple of kit.PriceSize")
+    side = tuple(entries)
+    for entry in side:
+        if not isinstance(entry, PriceSize):
+            raise InvalidInput(f"stage {stage} has {entry!r} among its orders; an order is a kit.PriceSize")
+        for what, number in (("price", entry.price), ("size", entry.size)):
+            if not (isinstance(number, Decimal) and number.is_finite()):
+                raise InvalidInput(
+                    f"stage {stage} made a {what} of {number!r} ({type(number).__name__}); give a Decimal, such as "
+                    f"entry.{what} * Decimal('0.99')"
+                )
+    return side
 
 
 EMPTY = Proposal()

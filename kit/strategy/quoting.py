@@ -6,13 +6,15 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
+from kit.errors import InvalidInput
 from kit.strategy.endings import lost_quotes
 from kit.strategy.explanation import Explanation, explain, sentence, verdict
 from kit.strategy.market_api import Market
 from kit.strategy.market_making_context import MarketMakingContext, Stage
+from kit.strategy.market_making_stages import STAGES
 from kit.strategy.own_orders import OwnOrder
 from kit.strategy.params import Params as BaseParams
-from kit.strategy.proposal import EMPTY, PriceSize, Proposal
+from kit.strategy.proposal import EMPTY, PriceSize, Proposal, checked
 from kit.strategy.refresh_timers import RefreshTimers
 from kit.strategy.strategy_base import StrategyBase
 from kit.strategy.tick_record import CancelReason, Outcome, TickRecord, stage_name
@@ -48,6 +50,11 @@ class QuotingStrategy(StrategyBase):
         self._record = TickRecord(self.current_timestamp, self._timers, Outcome.NO_TICK)
         self._told: set[str] = set()
         self._router.observe(MarketEvent.OrderFailure, self._refused)
+        for stage in self.stages:
+            if not callable(stage):
+                raise InvalidInput(
+                    f"{stage!r} among the stages of {type(self).__name__} cannot be called; give functions"
+                )
 
     def on_start(self, timestamp: float) -> None:
         """Begin with fresh timers: orders may be placed on the first tick."""
@@ -110,8 +117,11 @@ class QuotingStrategy(StrategyBase):
         record.context = context
         self._proposed = record
         proposal, trail = EMPTY, record.trail
+        checks = self.stages is not STAGES
         for stage in self.stages:
             proposal = stage(proposal, context)
+            if checks:
+                proposal = checked(proposal, stage_name(stage))
             trail.append((stage, proposal))
         return proposal
 

@@ -175,7 +175,7 @@ REASONS: Mapping[Stage, Reason] = MappingProxyType(
 
 def reason(stage: Stage, after: Proposal, context: MarketMakingContext) -> str:
     """Return why a stage changed the proposal; for a user's stage the first line of its documentation."""
-    known = REASONS.get(stage)
+    known = next((words for own, words in REASONS.items() if own is stage), None)  # a user's may not be hashable
     if known is not None:
         return known(after, context)
     return (stage.__doc__ or "").strip().partition("\n")[0]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from decimal import Decimal
 
 import pytest
 
 from kit.core.clock import Clock, ClockMode
-from kit.errors import InvalidOrder
+from kit.errors import InvalidInput, InvalidOrder
 from kit.strategy.proposal import Proposal
 from kit.strategy.pure_market_making import PureMarketMaking
 from kit.types.events import MarketEvent, MarketOrderFailureEvent
@@ -171,6 +172,50 @@ def test_rules_and_costs(rule, bench):
     assert "after trading_rules: the exchange takes: size at least 0.01, value at least 10" in why(b)
     assert row(b, "transaction_costs").why == "wider by the maker fee of 0.1 %"
     assert row(b, "transaction_costs").change == "moved buys, moved sells"
+
+
+@pytest.mark.parametrize("made", [None, [(), ()], "float"])
+def test_a_user_s_stage_that_returns_nonsense_is_named(run, made):
+    def mine(proposal, context):
+        if made == "float":
+            return Proposal(tuple(entry._replace(size=0.5) for entry in proposal.buys), proposal.sells)
+        return made
+
+    class Mine(PureMarketMaking):
+        stages = (PureMarketMaking.stages[0], mine, *PureMarketMaking.stages[1:])
+
+    b = run(Mine)
+    b.til(1)
+    assert "The last tick failed: Mine threw InvalidInput: stage mine " in why(b)
+    assert not b.strategy.active_orders
+    assert why(b) in repr(b.strategy.status)
+
+
+def test_a_stage_may_be_any_callable(run):
+    @dataclass
+    class Shift:
+        """Move buys down."""
+
+        step: Decimal
+
+        def __call__(self, proposal, context):
+            return Proposal([entry._replace(price=entry.price - self.step) for entry in proposal.buys], ())
+
+    class Mine(PureMarketMaking):
+        stages = (*PureMarketMaking.stages, Shift(D(1)))
+
+    b = run(Mine)
+    b.til(1)
+    assert [order.price for order in b.strategy.active_orders] == [98]
+    assert "Move buys down." in repr(b.strategy.explain())
+
+
+def test_a_stage_that_cannot_be_called_is_refused(run):
+    class Mine(PureMarketMaking):
+        stages = (*PureMarketMaking.stages, "no_sells")
+
+    with pytest.raises(InvalidInput, match="'no_sells' among the stages of Mine cannot be called"):
+        run(Mine)
 
 
 def test_a_user_s_stage_is_explained_by_its_first_line(run):

@@ -33,6 +33,8 @@ class Comparison:
     def __init__(self, this: Result, other: Result, *, names: tuple[str, str], force: bool = False) -> None:
         if len(set(names)) != 2 or {"difference", "low", "high", "unit", "definition"} & set(names):
             raise InvalidInput(f"names are {names}; give two different ones that are no columns of the table")
+        if not hasattr(other, "statistics") or not hasattr(other, "run"):
+            raise InvalidInput(f"other is {other!r}; give another result, as kit.backtest(…) returns it")
         if this.run.quote_asset != other.run.quote_asset:
             raise InvalidInput(
                 f"the results are valued in {this.run.quote_asset} and {other.run.quote_asset}: their money cannot be "

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from kit.backtest.overview_svg import moment
+from kit.backtest.run_files import write_bytes
 from kit.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -131,16 +132,19 @@ def figure_html(figure: go.Figure, plotlyjs: Literal["inline", "cdn"]) -> str:
         raise InvalidInput(f'plotlyjs is {plotlyjs!r}; choose "inline" (works offline, 5 MB) or "cdn" (small)')
     return str(
         figure.to_html(
-            full_html=False, include_plotlyjs=True if plotlyjs == "inline" else "cdn", config={"displaylogo": False}
+            full_html=False,
+            include_plotlyjs=True if plotlyjs == "inline" else "cdn",
+            config={"displaylogo": False},
+            div_id="kit-figure",  # plotly's own is another each time
         )
     )
 
 
 def write_page(path: str | Path, text: str, plotlyjs: str) -> SavedPage:
-    """Write a page; the parent folder must exist."""
+    """Write a page; the parent folder must exist, else raises ``InvalidInput``."""
     data = text.encode()
     target = Path(path)
-    target.write_bytes(data)
+    write_bytes(target, data)
     return SavedPage(target, len(data), plotlyjs == "inline")
 
 

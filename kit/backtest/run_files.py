@@ -26,14 +26,25 @@ _PLAIN: Final = ("strategy", "assumptions", "parameters", "data_id", "quote_asse
 
 
 def save(run: BacktestRun, path: str | Path) -> Path:
-    """Write a run's record; the parent folder must exist. Returns the path."""
+    """Write a run's record; the parent folder must exist, else raises ``InvalidInput``. Returns the path."""
     target = Path(path)
     samples = io.BytesIO()
     np.save(samples, run.samples.rows(), allow_pickle=False)
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("run.json", json.dumps(_encode(run)))
-        archive.writestr("samples.npy", samples.getvalue())
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in (("run.json", json.dumps(_encode(run))), ("samples.npy", samples.getvalue())):
+            # Without a date of its own: the same run is the same file.
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    write_bytes(target, packed.getvalue())
     return target
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file. Raises ``InvalidInput`` where nothing can be written."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise InvalidInput(f"nothing can be written to {path}: {error.strerror}; the folder must exist") from error
 
 
 def load(path: str | Path) -> BacktestRun:
@@ -46,7 +57,9 @@ def load(path: str | Path) -> BacktestRun:
             raise InvalidInput(f"{path} is of version {data['version']}; this kit reads version {VERSION}")
         run = _decode(data)
         run.samples.load(rows)
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, ArithmeticError) as error:
+    except FileNotFoundError as error:
+        raise InvalidInput(f"there is no saved result {path} (looked in {Path.cwd()})") from error
+    except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise InvalidInput(f"{path} is no saved result, or damaged: {error}") from error
     return run
 

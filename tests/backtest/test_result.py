@@ -1,5 +1,6 @@
 import math
 import os
+import time
 import warnings
 from decimal import Decimal
 
@@ -325,6 +326,29 @@ def test_saved_and_loaded_is_the_same(result, tmp_path):
     assert again.run.markets == result.run.markets
     assert again.run.decisions == result.run.decisions
     assert again.run.fills == result.run.fills
+
+
+def test_the_same_run_is_the_same_file_whenever_it_is_written(result, tmp_path, monkeypatch):
+    written = []
+    for year in (2024, 2031):
+        monkeypatch.setattr(time, "localtime", lambda *_, year=year: time.struct_time((year, 1, 2, 3, 4, 5, 0, 2, 0)))
+        result.save(tmp_path / "run.zip")
+        result.to_html(tmp_path / "run.html", plotlyjs="cdn")
+        written.append([(tmp_path / name).read_bytes() for name in ("run.zip", "run.html")])
+    assert written[0] == written[1]
+
+
+def test_a_folder_that_is_not_there_is_told(result, tmp_path):
+    for write in (result.save, result.to_html):
+        with pytest.raises(InvalidInput, match=r"nothing can be written to .*nowhere.run: .*; the folder must exist"):
+            write(tmp_path / "nowhere" / "run")
+    with pytest.raises(InvalidInput, match=r"there is no saved result .*run.zip"):
+        Result.load(tmp_path / "run.zip")
+
+
+def test_only_results_are_compared(result):
+    with pytest.raises(InvalidInput, match="other is 5; give another result"):
+        result.compare(5)
 
 
 def test_other_files_are_refused(tmp_path):

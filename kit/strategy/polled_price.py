@@ -23,6 +23,7 @@ from kit.types.market import PriceType
 logger = logging.getLogger(__name__)
 
 URL_TIMEOUT_SECONDS: Final = 10.0
+URL_MOST_BYTES: Final = 65536
 ANSWER_TIMEOUT_SECONDS: Final = 60.0
 """How long an answer is awaited where no limit is set on its age."""
 
@@ -209,4 +210,9 @@ class UrlPrice(AwaitedPrice):
         async with aiohttp.ClientSession(timeout=timeout) as session, session.get(self._url) as response:
             if response.status != 200:
                 raise InvalidInput(f"{self.name} answered with HTTP status {response.status}")
-            return self._parse(await response.text())
+            body = b""
+            async for part in response.content.iter_any():
+                body += part
+                if len(body) > URL_MOST_BYTES:
+                    raise InvalidInput(f"{self.name} answered with more than {URL_MOST_BYTES} bytes")
+            return self._parse(body.decode(response.charset or "utf-8", "replace"))

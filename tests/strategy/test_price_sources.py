@@ -216,10 +216,10 @@ async def test_a_source_shared_by_two_strategies_asks_once_until_the_last_one_st
 
 
 async def test_a_url_is_read_and_its_path_stays_secret(caplog):
-    texts = iter(["101.5\n", "oops"])
+    bodies = iter([b"101.5\n", b"oops", b"\xff\xfe<html>", b"9" * 10**6])
 
     async def answer(request):
-        return web.Response(text=next(texts), status=200)
+        return web.Response(body=next(bodies), status=200)
 
     app = web.Application()
     app.router.add_get("/price", answer)
@@ -234,6 +234,10 @@ async def test_a_url_is_read_and_its_path_stays_secret(caplog):
     assert source.price(PriceType.Custom) == D("101.5")
     with pytest.raises(InvalidInput, match=r"'oops', which is no price; kit\.UrlPrice.* reads other texts"):
         source.answer(await source._get(), 2.0)
+    with pytest.raises(InvalidInput, match="<html>', which is no price"):
+        source.answer(await source._get(), 2.0)
+    with pytest.raises(InvalidInput, match="answered with more than 65536 bytes"):
+        await source._get()
     missing = UrlPrice(f"http://127.0.0.1:{port}/nothing?key=secret")
     with pytest.raises(InvalidInput, match=r"127\.0\.0\.1 answered with HTTP status 404"):
         await missing._get()

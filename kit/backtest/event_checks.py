@@ -35,9 +35,10 @@ def check_events(events: MarketEvents) -> None:
         _check_values(part, place, first)
         book = book or bool(np.isin(part.kind, _BOOK).any())
     if not book:
+        names = [kind.name.lower() for kind in EventKind if kind in events.kind]
         raise InvalidInput(
-            f"the data of {place} hold no order book (only trades): quotes need one. Record the book with "
-            "kit record, or backtest on candles"
+            f"the data of {place} hold no order book (only {' and '.join(names)} rows): quotes need one. Record the "
+            "book with kit record, or backtest on candles (kit.candles_from_events(events, '1s') makes some of trades)"
         )
 
 

@@ -73,7 +73,8 @@ def test_a_pair_without_rules_is_told_how_to_give_them(events):
         (lambda events: changed(events, "kind", 78, 99), "row 78 .*of kind 99.*damaged"),
         (lambda events: changed(events, "local_ts", slice(0, 10), 0), "row 0 .*must be after the epoch"),
         (lambda events: events.rows(0, 0), "no events of BTC/USDT on binance"),
-        (only_trades, "no order book .only trades"),
+        (only_trades, "no order book .only trade rows.*candles_from_events"),
+        (lambda events: events.rows(0, 1), "no order book .only clear rows"),
         (lambda events: changed(events, "side", 60, 0), "no side"),
     ],
 )

@@ -58,6 +58,10 @@ class SanityReport:
         frame["first_time"] = pd.to_datetime(frame["first_time"].astype("int64"), unit="ns", utc=True)
         return frame
 
+    def __repr__(self) -> str:
+        told = "; ".join(f"{one.severity}: {one.problem} ({one.count:,})" for one in self.problems) or "nothing odd"
+        return f"<SanityReport of {self.rows:,} rows: {told}>"
+
     def _repr_html_(self) -> str:
         found = "no errors" if self.ok else "errors"
         table: str = self.frame().to_html(index=False) if self.problems else ""

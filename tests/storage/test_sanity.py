@@ -46,6 +46,7 @@ def test_clean_events_are_clean():
     assert report.problems == ()
     assert report.frame().empty
     assert "no errors" in report._repr_html_()
+    assert repr(report) == "<SanityReport of 6 rows: nothing odd>"
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,8 @@ def sample():
                 skipped=ticks.ticks_skipped, comms=len(get_comm_manager().comms), threads=threading.active_count(),
                 tasks=len(asyncio.all_tasks(core.affinity.loop)), panels=len(refresher.panels),
                 frames=sum(panel.frames for panel in refresher.panels),
-                fills=sum(len(log.fills) for log in core._logs), orders=sum(len(log.orders) for log in core._logs),
+                fills=sum(len(log.fills) for log in core._records.logs),
+                orders=sum(len(log.orders) for log in core._records.logs),
                 listed=[str(error) for error in core.errors.items])"""
 
 SHOW = "kit.notebook.cockpit(core)"

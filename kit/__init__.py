@@ -50,9 +50,9 @@ if _typing.TYPE_CHECKING:
     from kit.strategy.pure_market_making import PureMarketMaking as PureMarketMaking
     from kit.strategy.strategy_base import StrategyBase as Strategy
     from kit.testnet import Testnet as Testnet
+    from kit.trading.core_run import StopReport as StopReport
     from kit.trading.disarming import DisarmRules as DisarmRules
     from kit.trading.switch import TradingState as TradingState
-    from kit.trading_core import StopReport as StopReport
     from kit.trading_core import TradingCore as TradingCore
     from kit.types.events import MarketEvent as MarketEvent
     from kit.types.market import PriceType as PriceType
@@ -83,7 +83,7 @@ _HOMES: _typing.Final = {
     "PureMarketMaking": "kit.strategy.pure_market_making",
     "Recording": "kit.storage.recordings",
     "Result": "kit.backtest.result",
-    "StopReport": "kit.trading_core",
+    "StopReport": "kit.trading.core_run",
     "Strategy": "kit.strategy.strategy_base:StrategyBase",
     "Testnet": "kit.testnet",
     "TimeInForce": "kit.types.orders",

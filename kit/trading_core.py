@@ -3,43 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 import random
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from kit.connectors.connector import Connector, Mode
-from kit.connectors.connector_manager import ConnectorConfig, ConnectorManager, configure
-from kit.connectors.live_recordings import LiveRecordings
+from kit.connectors.connector_manager import ConnectorManager
 from kit.core.affinity import LoopAffinity
 from kit.core.clock import SYSTEM_TIME, Clock, ClockMode, TimeSource
 from kit.core.error_list import ErrorList
 from kit.core.tasks import TaskSupervisor
 from kit.core.time_iterator import TimeIterator
-from kit.errors import AuthenticationFailed, InvalidInput, NotReady, StrategyError
+from kit.errors import NotReady
 from kit.guard.guard import STALL_LIMIT, Guard
 from kit.guard.guarding import Guarding
-from kit.orders.session_log import SessionLog
 from kit.strategy.session_recorder import SessionRecording
 from kit.strategy.strategy_base import StrategyBase
-from kit.trading.core_loop import CoreLoop, LoopKind, checked_kind
+from kit.trading.clock_members import ClockMembers
+from kit.trading.connector_door import ConnectorDoor
+from kit.trading.core_home import CoreHome
+from kit.trading.core_loop import LoopKind, checked_kind
+from kit.trading.core_run import CoreRun, StopReport
 from kit.trading.instance import CoreInstance
 from kit.trading.log_book import LogBook
 from kit.trading.log_feed import CoreLog
 from kit.trading.pnl_history import PnlHistory
 from kit.trading.predecessor import Predecessor, differences
 from kit.trading.red_button import RedButton
-from kit.trading.swap import OrdersChoice, StrategySwap, SwappedOrders, checked_choice, checked_strategy
+from kit.trading.session_records import SessionRecords
+from kit.trading.strategy_place import StrategyPlace
+from kit.trading.swap import OrdersChoice, SwappedOrders, checked_choice, checked_strategy
 from kit.trading.switch import LiveSwitch
 from kit.trading.switch_commands import SwitchCommands
-from kit.trading.tables import CoreTables, current_marks
+from kit.trading.tables import CoreTables
 from kit.trading.views import CoreViews
 from kit.trading.watching import ReadOnly
-from kit.types.drawn import Drawn, warm
 from kit.types.ports import Credentials, Endpoint
 
 if TYPE_CHECKING:
@@ -49,23 +49,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_STRATEGY_ERRORS: Final = 3
-"""Ticks in a row in which a strategy may throw before it is paused and its orders are cancelled."""
-
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class StopReport(Drawn):
-    """What ``stop()`` left behind: client order ids by connector that may still be open, and tasks that did not end."""
-
-    orders_left: dict[str, list[str]]
-    tasks_left: list[str]
-
-    @property
-    def clean(self) -> bool:
-        """Tell whether nothing was left."""
-        return not any(self.orders_left.values()) and not self.tasks_left
 
 
 class TradingCore(SwitchCommands, CoreViews, CoreTables):
@@ -129,8 +113,7 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
             return
         self._initialised = True
         self.name = name
-        self._core_loop = CoreLoop(checked_kind(loop or "kernel"), name)
-        self._tables = tables
+        kind = checked_kind(loop or "kernel")
         self._time_source = time_source
         self.clock = clock or Clock(
             ClockMode.REALTIME, 1.0 if tick_size is None else tick_size, time_source=time_source
@@ -146,34 +129,29 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
         self.affinity = LoopAffinity(None, errors=self.errors)
         rng = None if seed is None else random.Random(seed)
         self.connector_manager = ConnectorManager(name, time_source=time_source, rng=rng)
-        self.connector_manager.before_removal = self._let_go
+        self._records = SessionRecords(self, self._core_log, time_source)
+        self.session_logs = self._records.by_name
+        self.history = PnlHistory(lambda: self.connectors, lambda: self._records.logs)
+        self._members = ClockMembers(self, self._records.recordings)
+        self._place = StrategyPlace(self, self._members, self._core_log)
         guarded = guard and self.clock.mode is ClockMode.REALTIME
         self.guarding = Guarding(
             Guard(name, self.connector_manager.ids, stall_limit=stall_limit or STALL_LIMIT, time_source=time_source)
             if guarded
             else None,
             lambda: self.connectors,
-            self._halt,
+            self._place.halt,
             time_source,
         )
-        self.session_logs: dict[str, SessionLog] = {}
-        self._logs: list[SessionLog] = []
-        self.history = PnlHistory(lambda: self.connectors, lambda: self._logs)
-        self._strategy: StrategyBase | None = None
-        self._swap = StrategySwap()
-        self._session: SessionRecording | None = None
-        self._recordings = LiveRecordings(time_source)
-        self._clock_task: asyncio.Task[None] | None = None
-        self._adding: asyncio.Task[Connector] | None = None
-        self._marks: dict[tuple[str, str], Decimal] = {}
-        self._lock = asyncio.Lock()
         self.switch = LiveSwitch(self, time_source)
         self.guarding.heard = lambda report: self.switch.disarm(f"the guard acted: {report}")
         if self.guard is not None:
             self.guard.on_lost = self._end_live
-        self.red_button = RedButton(self, self._halt, time_source)
+        self.red_button = RedButton(self, self._place.halt, time_source)
         self._instance = CoreInstance(self, time_source)
-        self._predecessor: Predecessor | None = None
+        self._door = ConnectorDoor(self, self._instance, self._records, self._members, self._place, tables=tables)
+        self._run = CoreRun(self, self._instance, self._records, self._place, self._door)
+        self._home = CoreHome(self, kind, self._core_log, self._members, self._place, self._run)
         if clock is None:
             self._take_the_name()
 
@@ -185,7 +163,7 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
     def _take_the_name(self) -> None:
         existing = self._cores.get(self.name)
         if existing is not None and existing.in_use:
-            self._predecessor = Predecessor(existing, differences(existing, self.configuration))
+            self._home.predecessor = Predecessor(existing, differences(existing, self.configuration))
         self._cores[self.name] = self
 
     @property
@@ -193,7 +171,7 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
         """Return what makes it another core when it is asked for otherwise; ``None`` is what it goes without."""
         guard = self.guard
         return {
-            "loop": self._core_loop.kind,
+            "loop": self._home.kind,
             "tick_size": self.clock.tick_size,
             "guard": guard is not None,
             "stall_limit": None if guard is None else guard.stall_limit,
@@ -204,14 +182,14 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
     @property
     def in_use(self) -> bool:
         """Tell whether the core has connectors, runs, or is about to take the place of one that does."""
-        return bool(self.connector_manager.connectors) or self.running or self._predecessor is not None
+        return bool(self.connector_manager.connectors) or self.running or self._home.predecessor is not None
 
     @property
     def running(self) -> bool:
         """Tell whether the clock ticks."""
         if self.clock.mode is ClockMode.BACKTEST:
             return self.clock.running
-        return self._clock_task is not None and not self._clock_task.done()
+        return self._run.ticking
 
     @property
     def read_only(self) -> ReadOnly | None:
@@ -226,53 +204,12 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
     @property
     def changing(self) -> asyncio.Lock:
         """Return what is held while connectors come and go and the trading state changes."""
-        return self._lock
+        return self._home.changing
 
     async def _on_own_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        try:
-            await self._settle()
-        except BaseException:
-            coroutine.close()
-            raise
-        return await self._core_log.run(self.affinity.run(coroutine))
+        return await self._home.run(coroutine)
 
-    async def _settle(self) -> None:
-        if self._predecessor is not None:
-            await self._outlive(self._predecessor)
-        self._settle_now()
-
-    async def _outlive(self, predecessor: Predecessor) -> None:
-        try:
-            await predecessor.gone()
-        except asyncio.CancelledError:  # it goes on stopping, and the next call waits for it
-            raise
-        except BaseException:
-            self._predecessor = None
-            raise
-        self._predecessor = None
-
-    def _settle_now(self) -> None:
-        with self._core_loop.changing:
-            loop = self.affinity.loop
-            if loop is None or not loop.is_running():
-                self._settle_on(self._core_loop.find())
-
-    def _settle_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.switch.abandoned()
-        self.guarding.abandon()
-        if left := self.connector_manager.abandon():
-            logger.error("core %s: its event loop ended without stop(); orders that may be open: %s", self.name, left)
-        self._clock_task = None
-        self._lock = asyncio.Lock()
-        self.supervisor = TaskSupervisor(self.name)
-        self._sync_clock()
-        self._live_on(loop)
-
-    def _live_on(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        self.affinity = LoopAffinity(loop, errors=self.errors)
-        self.connector_manager.bind(self.supervisor, self.affinity)
-        if self._strategy is not None:
-            self._strategy.live_on(self.affinity)
+    # -- connectors ------------------------------------------------------------------------------------------------
 
     async def add_connector(
         self,
@@ -304,7 +241,7 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
         ``trading_refused`` says why, and orders raise ``AuthenticationFailed``.
         """
         return await self._on_own_loop(
-            self._add_connector(
+            self._door.add(
                 exchange_id,
                 trading_pairs,
                 mode=mode,
@@ -316,158 +253,15 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
             )
         )
 
-    async def _add_connector(self, exchange_id: str, trading_pairs: Sequence[str], **options: Any) -> Connector:
-        asked = configure(exchange_id, options["mode"], options["endpoint"], options["credentials"], options["paper"])
-        async with self._lock:
-            try:
-                connector, fresh = await self._bring_up(exchange_id, trading_pairs, options, asked)
-            finally:
-                self._instance.settle()
-            connector.side.seen_only = lambda: "" if self.read_only is None else str(self.read_only)
-            self._open_log(connector)
-            await self._let_in(connector, fresh=fresh)
-            return connector
-
-    async def _bring_up(
-        self, exchange_id: str, trading_pairs: Sequence[str], options: dict[str, Any], asked: ConnectorConfig
-    ) -> tuple[Connector, bool]:
-        """Return the connector, guarded where that is due, and whether it is a fresh one."""
-        options, config = await self._admit(exchange_id, options, asked)
-        name, before = options["name"] or exchange_id, tuple(self.connectors.values())
-        try:
-            with self.guarding.connecting(config):
-                connector = await self._connect(exchange_id, trading_pairs, **options)
-                await self._cover(connector, config, fresh=connector not in before)
-        except BaseException:
-            await self._after_failing(name)
-            raise
-        return connector, connector not in before
-
-    async def _after_failing(self, name: str) -> None:
-        """Follow a connector that did not come; the one whose place it was to take may have gone for it."""
-        if name not in self.connectors:
-            await self.guarding.release(name, [])
-            self.switch.left()
-
-    async def _let_in(self, connector: Connector, *, fresh: bool) -> None:
-        try:
-            await self.switch.joined(connector, fresh=fresh)
-        except BaseException:  # also an interrupt: what no check let in must not stay
-            if fresh:
-                await self._turn_out(connector)
-                self.switch.left()
-                self._instance.settle()
-            raise
-
-    async def _turn_out(self, connector: Connector) -> None:
-        left = await self.connector_manager.remove_connector(connector.name)
-        self._sync_clock()
-        await self.guarding.release(connector.name, left)
-
     def account_changed(self, connector: Connector) -> None:
         """Follow a connector that trades with another account from now on: paper gone live, or back."""
-        self._open_log(connector)
-        self._sync_clock()
-        if self._strategy is not None and connector in self._strategy.markets:
-            self._strategy.account_changed(connector)
-
-    async def _admit(
-        self, exchange_id: str, options: dict[str, Any], asked: ConnectorConfig
-    ) -> tuple[dict[str, Any], ConnectorConfig]:
-        """Return what to connect: what was asked for, or only its data where another process runs this core."""
-        watched = self.read_only is not None
-        try:
-            admitted = await self._instance.admit(options, options["name"] or exchange_id)
-        finally:
-            if watched and self.read_only is None:
-                self._swap_strategy(None)  # its market was a view
-        if admitted == options:
-            return options, asked
-        names = ("mode", "endpoint", "credentials", "paper")
-        return admitted, configure(exchange_id, *(admitted[name] for name in names))
-
-    async def _connect(self, exchange_id: str, trading_pairs: Sequence[str], **options: Any) -> Connector:
-        if self._tables:
-            await asyncio.to_thread(importlib.import_module, "pandas")
-            warm()  # a first figure would stall the loop for longer yet
-        adding = self.connector_manager.add_connector(exchange_id, trading_pairs, **options)
-        self._adding = asyncio.ensure_future(adding)
-        try:
-            connector = await self._adding
-        except asyncio.CancelledError:
-            if _cancelled_itself():
-                raise
-            raise NotReady(f"core {self.name} was stopped while it connected to {exchange_id}") from None
-        finally:
-            self._adding = None
-            self._sync_clock()
-        return connector
-
-    async def _cover(self, connector: Connector, config: ConnectorConfig, *, fresh: bool) -> None:
-        try:
-            await self.guarding.cover(connector, config, self.supervisor, self.affinity)
-        except BaseException as error:
-            if fresh or isinstance(error, NotReady):
-                await self._turn_out(connector)
-            raise
-
-    def _open_log(self, connector: Connector) -> None:
-        self._core_log.watch_events(connector.pubsub)
-        side = connector.side
-        log = next((known for known in self._logs if known.tracker is side.order_tracker), None)
-        if log is None:
-            log = SessionLog(connector.name, side.order_tracker, side.pubsub, mode=side.mode)
-            self._logs.append(log)
-        self.session_logs[connector.name] = log
-
-    def _sync_clock(self) -> None:
-        """Tick what there is: the connectors, then the strategy, so that it sees what they learnt in the same tick."""
-        strategies = () if self._strategy is None or self.read_only is not None else (self._strategy,)
-        history = (self.history,) if self.connectors and self.clock.mode is ClockMode.REALTIME else ()
-        wanted: list[Any] = [*self.drivers, *history, *self.connectors.values(), *strategies]
-        for child in self.clock.children:
-            if child not in wanted:
-                self.clock.remove_iterator(child)
-        missing = [child for child in wanted if child not in self.clock.children]
-        if self._strategy is not None and missing and self._strategy not in missing:
-            self.clock.remove_iterator(self._strategy)
-            missing.append(self._strategy)
-        for child in missing:
-            self.clock.add_iterator(child)
-        self._recordings.follow(self.connectors)
-
-    def _let_go(self, connector: Connector) -> None:
-        """Take out a strategy whose market is about to be removed under it: it would place orders meanwhile."""
-        if (
-            self.running
-            and self._strategy is not None
-            and connector in self._strategy.markets
-            and connector.mode != "data"
-        ):
-            logger.warning("%s is taken out, as its market %s is removed", self._strategy.name, connector.name)
-            self._swap_strategy(None)
+        self._records.open_log(connector)
+        self._members.sync()
+        self._place.account_changed(connector)
 
     async def remove_connector(self, name: str, timeout: float = 10.0) -> list[str]:
         """Cancel a connector's orders and close it; return the ids of orders that may still be open."""
-        return await self._on_own_loop(self._remove_connector(name, timeout))
-
-    async def _remove_connector(self, name: str, timeout: float) -> list[str]:
-        async with self._lock:
-            self._marks |= current_marks(self.connectors)
-            try:
-                left = await self.connector_manager.remove_connector(name, timeout)
-            except BaseException:
-                if name not in self.connectors:
-                    logger.error("the removal of %s was broken off: orders of it may be open", name)
-                    self.guarding.owe(name)
-                    self.switch.left()
-                raise
-            finally:
-                self._sync_clock()
-            await self.guarding.release(name, left)
-            self.switch.left()
-            self._instance.settle()
-            return left
+        return await self._on_own_loop(self._door.remove(name, timeout))
 
     def adopt(self, connector: Connector) -> None:
         """Take in a connector that was opened without a loop (``Connector.open_at_once``).
@@ -475,7 +269,9 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
         No session log is kept of it: a backtest writes a record of its own.
         """
         self.connector_manager.adopt(connector)
-        self._sync_clock()
+        self._members.sync()
+
+    # -- the run ---------------------------------------------------------------------------------------------------
 
     def backtest_til(self, timestamp: float) -> None:
         """Tick up to ``timestamp`` (seconds since the epoch) without waiting; for a core on a backtest clock.
@@ -483,7 +279,7 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
         See ``Clock.backtest_til``. Raises ``NotReady`` where ``start`` would.
         """
         if not self.running:
-            self._check_connectors()
+            self._run.check_connectors()
         self.clock.backtest_til(timestamp)
 
     async def start(self) -> None:
@@ -495,42 +291,7 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
         Raises ``NotReady`` when a connector has no connection, the strategy's market is none of this core's, or a check
         failed, which it names; ``AuthenticationFailed`` when a strategy was set but a live connector's key is refused.
         """
-        await self._on_own_loop(self._start())
-
-    async def _start(self) -> None:
-        async with self._lock:
-            if self.running:
-                return
-            self._check_connectors()
-            await self.switch.starting()
-            self._clock_task = self.supervisor.spawn(self._run_clock(), name="clock")
-            logger.info("core %s runs, a tick each %g s", self.name, self.clock.tick_size)
-            self.switch.started()
-
-    async def _run_clock(self) -> None:
-        await self.clock.run()
-        # Only a cancellation by stop() ends it on purpose.
-        logger.error("core %s: the clock ended by itself; the strategy's orders are cancelled", self.name)
-        if self._strategy is not None:
-            self._strategy.cancel_all()
-        self.switch.disarm("the clock ended by itself")
-
-    def _check_connectors(self) -> None:
-        connectors = self.connectors.values()
-        for connector in connectors:
-            if connector.mode != "data" and connector.trading_refused and self._strategy is not None:
-                raise AuthenticationFailed(f"{connector.name} refuses to trade: {connector.trading_refused}")
-            if not connector.readiness["network"]:
-                raise NotReady(f"{connector.name} has no connection: {connector.last_error or 'not tried yet'}")
-        self._check_markets(self._strategy)
-
-    def _check_markets(self, strategy: StrategyBase | None) -> None:
-        for market in strategy.markets if strategy is not None else ():
-            if isinstance(market, Connector) and market not in self.connectors.values():
-                raise NotReady(
-                    f"{market.name}, the market of {strategy}, is closed or belongs to another core; "
-                    f"make the strategy anew with the market that add_connector returns"
-                )
+        await self._on_own_loop(self._run.start())
 
     async def stop(self, timeout: float = 10.0) -> StopReport:
         """Stop strategy and clock, cancel every order of this core, close connectors, end every task.
@@ -538,44 +299,9 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
         Waits for the exchange's word on each order, at most ``timeout`` seconds in all, and reports what is left.
         Ending connections that no longer answer takes up to 8 s more.
         """
-        report = await self._on_own_loop(self._stop(timeout))
-        if await self._core_loop.end():
-            self._live_on(None)
+        report = await self._on_own_loop(self._run.stop(timeout))
+        await self._home.leave()
         return report
-
-    async def _stop(self, timeout: float) -> StopReport:
-        if self._clock_task is not None:
-            await self.supervisor.cancel(self._clock_task)
-        if self._adding is not None:
-            self._adding.cancel()
-        self.switch.abort()
-        async with self._lock:
-            self._clock_task = None
-            self._marks |= current_marks(self.connectors)
-            names = list(self.connectors)
-            removals = (self.connector_manager.remove_connector(name, timeout) for name in names)
-            try:
-                lefts = await asyncio.gather(*removals)
-            except BaseException:  # such as an interrupt: connectors end in any case, what they leave is the guard's
-                logger.error("core %s: stop was broken off: orders may be open on %s", self.name, ", ".join(names))
-                await self.guarding.end(clean=False)
-                self.switch.stopped()
-                raise
-            finally:
-                self._sync_clock()
-            await self.guarding.end(clean=not any(lefts))
-            await self._recordings.close()
-            tasks_left = await self.supervisor.close()
-            self.supervisor = TaskSupervisor(self.name)
-            self.connector_manager.bind(self.supervisor, self.affinity)
-            self.switch.stopped()
-            self._instance.release()
-            report = StopReport({name: left for name, left in zip(names, lefts, strict=True) if left}, tasks_left)
-            if report.clean:
-                logger.info("core %s is stopped, nothing is left", self.name)
-            else:
-                logger.error("core %s stopped with remains: %s", self.name, report)
-            return report
 
     # -- strategy --------------------------------------------------------------------------------------------------
 
@@ -586,15 +312,12 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
         An instance of the same class, or of the same source run again by a cell, with the same arguments and
         parameters takes the orders over instead. ``swap_strategy`` chooses.
         """
-        return self._strategy
+        return self._place.strategy
 
     @strategy.setter
     def strategy(self, strategy: StrategyBase | None) -> None:
         chosen = checked_strategy(strategy)
-        self.affinity.run_sync(self._assign, chosen)
-
-    def _assign(self, strategy: StrategyBase | None) -> None:
-        self._swap_strategy(strategy, self._swap.choice(self._strategy, strategy))
+        self.affinity.run_sync(self._place.assign, chosen)
 
     def swap_strategy(self, strategy: StrategyBase | None, *, orders: OrdersChoice = "cancel") -> SwappedOrders:
         """Put another strategy (``None``: none) in the place of the present one between two ticks.
@@ -608,51 +331,11 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
         this core's, such as one that ``stop`` closed.
         """
         chosen, choice = checked_strategy(strategy), checked_choice(orders)
-        return SwappedOrders(self.affinity.run_sync(self._swap_strategy, chosen, choice))
-
-    def _swap_strategy(self, strategy: StrategyBase | None, orders: OrdersChoice = "cancel") -> tuple[str, ...]:
-        previous = self._strategy
-        if strategy is previous:
-            return ()
-        if self.running:
-            self._check_markets(strategy)
-        if strategy is not None:
-            strategy.live_on(self.affinity)
-            strategy.health.on_failed_tick = self._on_failed_tick
-            strategy.gate = self.switch.gate if self.clock.mode is ClockMode.REALTIME else None
-        if previous is not None:
-            previous.health.on_failed_tick = previous.gate = None
-
-        def exchange() -> None:
-            self._strategy = strategy
-            self._sync_clock()
-
-        with self._core_log.here():
-            return self._swap.carry_out(previous, strategy, orders, exchange)
-
-    def _on_failed_tick(self, error: StrategyError) -> None:
-        strategy = self._strategy
-        if strategy is None or strategy.paused or strategy.consecutive_errors < MAX_STRATEGY_ERRORS:
-            return
-        logger.error(
-            "%s failed in %d ticks in a row and is paused, its orders are cancelled. Mend it and call resume(), or "
-            "assign another strategy. Last error: %s",
-            strategy.name,
-            strategy.consecutive_errors,
-            error,
-        )
-        strategy.pause(str(error))
-        strategy.cancel_all()
-        self.switch.disarm(f"{strategy.name} was paused after {strategy.consecutive_errors} failed ticks: {error}")
-
-    def _halt(self, reason: str) -> None:
-        """Keep the strategy from placing orders, from any thread."""
-        if self._strategy is not None and not self._strategy.paused:
-            self._strategy.pause(f"{reason}; resume() goes on")
+        return SwappedOrders(self.affinity.run_sync(self._place.swap, chosen, choice))
 
     def _end_live(self, reason: str) -> None:
         """Go back from live because of the guard, from any thread."""
-        self._halt(reason)
+        self._place.halt(reason)
         try:
             self.affinity.call(self.switch.disarm, reason)
         except NotReady:
@@ -685,7 +368,7 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
         Raises ``NotReady`` without connectors, ``UnknownPair``, ``InvalidInput`` when another recorder writes there,
         and ``OSError``.
         """
-        return self.affinity.run_sync(self._recordings.start, folder, self.connectors, pairs)
+        return self.affinity.run_sync(self._records.recordings.start, folder, self.connectors, pairs)
 
     def record_session(self, folder: str | Path) -> SessionRecording:
         """Record all that reaches this core and all that it decides, into a new file in ``folder``, until ``stop``.
@@ -694,31 +377,18 @@ class TradingCore(SwitchCommands, CoreViews, CoreTables):
         Call it before the strategy runs. Raises ``NotReady`` later than that, and ``InvalidInput`` while it records
         into another folder.
         """
-        if self._core_loop.kind == "thread":
-            self._settle_now()  # the recording is of one thread
-        return self.affinity.run_sync(self._record_session, folder)
-
-    def _record_session(self, folder: str | Path) -> SessionRecording:
-        session = self._session
-        if session is None or session.stopped:
-            self._session = session = SessionRecording(self, folder)
-        elif session.path.parent != Path(folder):
-            raise InvalidInput(f"core {self.name} records into {session.path.parent}; stop that first: .stop()")
-        return session
+        if self._home.kind == "thread":
+            self._home.settle_now()  # the recording is of one thread
+        return self.affinity.run_sync(self._records.record_session, folder)
 
     # -- what is known ---------------------------------------------------------------------------------------------
 
     @property
     def unattended(self) -> tuple[str, ...]:
         """Return the client order ids of orders that a swap left on an exchange with nobody to look after them."""
-        return self._swap.unattended
+        return self._place.unattended
 
     def __repr__(self) -> str:
         state = "running" if self.running else "stopped"
-        strategy = self._strategy.name if self._strategy else "no strategy"
+        strategy = self.strategy.name if self.strategy else "no strategy"
         return f"<TradingCore {self.name!r} {state}: {', '.join(self.connectors) or 'no connectors'}; {strategy}>"
-
-
-def _cancelled_itself() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -9,7 +9,8 @@ import kit
 from kit.connectors import connector_manager
 from kit.connectors.client_order_ids import ClientOrderIds
 from kit.errors import AuthenticationFailed, InvalidInput, MissingCredentials, NotReady
-from kit.trading_core import MAX_STRATEGY_ERRORS, TradingCore
+from kit.trading.strategy_place import MAX_STRATEGY_ERRORS
+from kit.trading_core import TradingCore
 from kit.types.orders import OrderState, OrderUpdate
 from tests.support.fake_venue import PAIR, FakeVenue
 from tests.support.faked_core import CREDENTIALS, Quoter, connect, until

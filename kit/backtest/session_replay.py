@@ -85,11 +85,11 @@ class SessionReplay:
         if data["strategy"]:
             self._classes.add(data["strategy"]["class"])
         self._change_connectors(data)
-        core._sync_clock()
+        core._members.sync()
         if data["clock"] is not None:
             core.clock._begin(data["clock"])
         if data["strategy"]:
-            core._swap_strategy(self._strategy(data["strategy"]))
+            core._place.swap(self._strategy(data["strategy"]))
         SessionTaps(self.witness, core).begin()
 
     def _prepare(self, frame: Frame) -> None:
@@ -115,7 +115,7 @@ class SessionReplay:
         for state in data["connectors"]:
             connector = self._connector(state)
             manager.adopt(connector)
-            self.core._open_log(connector)
+            self.core._records.open_log(connector)
         for state in data.get("sides", ()):
             self._exchange_account(manager.get_connector(state["name"]), state)
 
@@ -128,7 +128,7 @@ class SessionReplay:
         restore_account(connector, state)
         if side.desk is not None:
             self._ids.watch(connector.name, side.desk)
-        self.core._open_log(connector)
+        self.core._records.open_log(connector)
 
     def _connector(self, state: Mapping[str, Any]) -> Connector:
         rules = {pair: build(TradingRule, rule) for pair, rule in state["rules"].items()}
@@ -206,13 +206,13 @@ class SessionReplay:
 
     def _clock_sync(self, data: Mapping[str, Any]) -> Call:
         self._change_connectors(data)
-        return self.core._sync_clock
+        return self.core._members.sync
 
     def _clock_swap(self, data: Mapping[str, Any] | None) -> Call:
         if data is None:
-            return lambda: self.core._swap_strategy(None)
+            return lambda: self.core._place.swap(None)
         strategy, orders = self._strategy(data), data.get("orders", "cancel")
-        return lambda: self.core._swap_strategy(strategy, orders)
+        return lambda: self.core._place.swap(strategy, orders)
 
     def _command(self, strategy: StrategyBase, command: str, data: Mapping[str, Any]) -> Call:
         markets = self.core.connectors

@@ -36,7 +36,7 @@ DRAWN: Final = {
     "kit.strategy.strategy_base:StrategyBase": "draw_strategy:draw_strategy",
     "kit.testnet.process:Testnet": "draw_core:draw_testnet",
     "kit.trading.switch:LiveSwitch": "draw_core:draw_switch",
-    "kit.trading_core:StopReport": "draw_core:draw_stop_report",
+    "kit.trading.core_run:StopReport": "draw_core:draw_stop_report",
     "kit.trading_core:TradingCore": "draw_core:draw_core",
     "kit.types.market:TradingRule": "draw_market:draw_rule",
     "kit.types.orders:LimitOrder": "draw_orders:draw_limit_order",

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from kit.storage.recorder import Recorder
     from kit.strategy.session_recorder import SessionRecording
     from kit.testnet.process import Testnet
+    from kit.trading.core_run import StopReport
     from kit.trading.switch import LiveSwitch
-    from kit.trading_core import StopReport, TradingCore
+    from kit.trading_core import TradingCore
 
 STATE_TONES = {"live": "bad", "armed": "warn", "paper": "good"}
 

@@ -14,7 +14,8 @@ from kit.notebook.html_parts import quantity
 from kit.notebook.panel import Frame
 
 if TYPE_CHECKING:
-    from kit.trading_core import StopReport, TradingCore
+    from kit.trading.core_run import StopReport
+    from kit.trading_core import TradingCore
 
 MEANINGS: Final = {
     "off": "no orders",

@@ -44,7 +44,7 @@ class SessionRecording(Drawn):
         self._core = core
         source = core._time_source  # noqa: SLF001  (the recorder is the core's own part, kept in a file of its own)
         self._witness = Witness(self._take, source.time)
-        self._end = core._stop  # noqa: SLF001
+        self._end = core._run.stop  # noqa: SLF001
         self.stopped = False
         ids = core.connector_manager.ids
         self._writer = SessionWriter(
@@ -62,7 +62,7 @@ class SessionRecording(Drawn):
         )
         self._taps = SessionTaps(self._witness, core)
         self._witness.add("start", core.name, self._taps.begin())
-        self._witness.replace(core, "_stop", self._stop_with_core)
+        self._witness.replace(core._run, "stop", self._stop_with_core)  # noqa: SLF001
 
     @property
     def path(self) -> Path:

@@ -35,8 +35,8 @@ class SessionTaps:
         self._sides: dict[str, AccountSide] = {}
         self._told: dict[str, dict[str, Any]] = {}
         self._clock(core.clock)
-        witness.entrance(core, "_swap_strategy", "swap", core.name, self._swapped)
-        witness.entrance(core, "_sync_clock", "sync", core.name, self._sync)
+        witness.entrance(core._place, "swap", "swap", core.name, self._swapped)
+        witness.entrance(core._members, "sync", "sync", core.name, self._sync)
 
     def begin(self) -> dict[str, Any]:
         """Watch what the core has now, and return it described: connectors, strategy, the clock's time if it runs."""

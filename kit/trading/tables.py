@@ -13,8 +13,9 @@ from kit.core.clock import Clock
 from kit.core.tasks import TaskSupervisor
 from kit.guard.guard import Guard
 from kit.orders.frames import balance_rows, balances_table, fill_rows, fills_table, order_rows, orders_table
-from kit.orders.session_log import PairTotals, SessionLog, pnl_frame
+from kit.orders.session_log import PairTotals, pnl_frame
 from kit.strategy.strategy_base import StrategyBase
+from kit.trading.session_records import SessionRecords, current_marks
 from kit.trading.switch_board import SwitchBoard
 
 if TYPE_CHECKING:
@@ -29,8 +30,7 @@ class TabledCore(Protocol):
     clock: Clock
     supervisor: TaskSupervisor
     switch: SwitchBoard
-    _logs: list[SessionLog]
-    _marks: dict[tuple[str, str], Decimal]
+    _records: SessionRecords
 
     @property
     def running(self) -> bool: ...  # noqa: D102
@@ -56,7 +56,7 @@ class CoreTables:
         return orders_table(
             self.affinity.read(
                 lambda: order_rows(
-                    (log.connector_name, log.mode, order) for log in self._logs for order in log.all_orders()
+                    (log.connector_name, log.mode, order) for log in self._records.logs for order in log.all_orders()
                 )
             )
         )
@@ -65,7 +65,7 @@ class CoreTables:
     def fills(self: TabledCore) -> pd.DataFrame:
         """Return this session's fills, oldest first, one row each."""
         fills = self.affinity.read(
-            lambda: [(log.connector_name, log.mode, fill) for log in self._logs for fill in log.fills]
+            lambda: [(log.connector_name, log.mode, fill) for log in self._records.logs for fill in log.fills]
         )
         return fills_table(fill_rows(sorted(fills, key=lambda row: row[2].timestamp)))
 
@@ -97,18 +97,9 @@ class CoreTables:
         return pd.DataFrame(rows, columns=["part", "item", "value"], dtype=object)
 
 
-def current_marks(connectors: Mapping[str, Connector]) -> dict[tuple[str, str], Decimal]:
-    """Return the mid price of every pair by connector and pair, NaN where a side of the book is empty."""
-    return {
-        (name, pair): connector.get_mid_price(pair)
-        for name, connector in connectors.items()
-        for pair in connector.trading_pairs
-    }
-
-
 def _totals(core: TabledCore) -> list[tuple[str, str, PairTotals, Decimal]]:
-    logs, stopped = core._logs, core._marks  # noqa: SLF001  # this is the core's own side
-    marks, unknown = stopped | current_marks(core.connectors), Decimal("NaN")
+    records = core._records  # noqa: SLF001  # this is the core's own side
+    marks, unknown = records.marks | current_marks(core.connectors), Decimal("NaN")
     return [
         (
             log.connector_name,
@@ -116,7 +107,7 @@ def _totals(core: TabledCore) -> list[tuple[str, str, PairTotals, Decimal]]:
             dataclasses.replace(totals),
             marks.get((log.connector_name, totals.trading_pair), unknown),
         )
-        for log in logs
+        for log in records.logs
         for totals in log.totals.values()
     ]
 

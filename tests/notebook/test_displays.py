@@ -18,8 +18,9 @@ from kit.market.order_book import OrderBook
 from kit.notebook import displays
 from kit.orders.balances import Balances
 from kit.trading.checks import Check
+from kit.trading.core_run import StopReport
 from kit.trading.switch import TradingState
-from kit.trading_core import StopReport, TradingCore
+from kit.trading_core import TradingCore
 from kit.types.drawn import Drawn
 from kit.types.market import OrderBookSnapshot
 from kit.types.orders import Balance

@@ -11,8 +11,8 @@ from kit.errors import InvalidInput, NotReady, NotSupported
 from kit.notebook.errands import Errands
 from kit.notebook.switch_model import SwitchModel
 from kit.trading.checks import Check
+from kit.trading.core_run import StopReport
 from kit.trading.switch import TradingState
-from kit.trading_core import StopReport
 
 CHECKS = (
     Check("credentials", "binance", "passed", "the key may trade"),

@@ -9,8 +9,9 @@ import pytest
 
 import kit
 from kit.errors import InvalidInput, NotReady
+from kit.trading.core_run import StopReport
 from kit.trading.predecessor import Predecessor, differences
-from kit.trading_core import StopReport, TradingCore
+from kit.trading_core import TradingCore
 from tests.support.fake_venue import PAIR
 from tests.support.faked_core import Quoter, connect, quoting, until
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from kit.errors import NotReady
+
 Outcome = Literal["passed", "warning", "failed"]
 
 
@@ -30,3 +32,14 @@ class Check:
 def failed(checks: Iterable[Check]) -> tuple[Check, ...]:
     """Return the checks that failed."""
     return tuple(check for check in checks if check.outcome == "failed")
+
+
+def named(checks: Iterable[Check]) -> str:
+    """Return checks as one text."""
+    return "; ".join(map(str, checks))
+
+
+def require_passed(checks: Iterable[Check]) -> None:
+    """Raise ``NotReady`` naming the checks that failed, if any did."""
+    if bad := failed(checks):
+        raise NotReady(f"not live, as checks failed: {named(bad)}")

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
+from kit.connectors.account_side import AccountSide
 from kit.connectors.connector import Connector
 from kit.connectors.connector_manager import ConnectorManager
 from kit.core.affinity import LoopAffinity
 from kit.core.clock import Clock
 from kit.core.tasks import TaskSupervisor
-from kit.errors import InvalidInput
+from kit.errors import InvalidInput, NotReady
 from kit.guard.guarding import Guarding
 from kit.strategy.strategy_base import StrategyBase
 from kit.trading.watching import ReadOnly
@@ -26,6 +27,38 @@ def traded_pairs(core: SwitchedCore, connector: Connector) -> tuple[str, ...]:
         return (strategy.trading_pair,)
     except InvalidInput:  # it chooses by itself
         return connector.trading_pairs
+
+
+def trading_connectors(core: SwitchedCore) -> list[Connector]:
+    """Return the connectors that trade, live or on paper."""
+    return [connector for connector in core.connectors.values() if connector.mode != "data"]
+
+
+def is_live(connector: Connector) -> bool:
+    """Tell whether a connector can trade a live account."""
+    return connector.mode == "live" and not connector.trading_refused
+
+
+def live_sides(core: SwitchedCore) -> list[tuple[Connector, AccountSide]]:
+    """Return the live accounts that can trade, by their connectors."""
+    return [(connector, connector.side) for connector in trading_connectors(core) if is_live(connector)]
+
+
+def confirmations(core: SwitchedCore) -> tuple[str, ...]:
+    """Return what may be typed to go live: the name of a connector or exchange, or a pair."""
+    names: dict[str, None] = {}
+    for connector in trading_connectors(core):
+        exchange = core.connector_manager.exchange_of(connector.name)
+        names |= dict.fromkeys((connector.name, exchange, *connector.trading_pairs))
+    return tuple(names)
+
+
+def require_running(core: SwitchedCore) -> None:
+    """Raise ``NotReady`` where this process does not run the core, or nobody does."""
+    if core.read_only is not None:
+        raise NotReady(str(core.read_only))
+    if not core.running:
+        raise NotReady(f"core {core.name} does not run; first: await core.start()")
 
 
 class SwitchedCore(Protocol):

@@ -97,7 +97,7 @@ async def test_a_live_connector_whose_checks_are_interrupted_does_not_stay(core,
     venue.fetch_server_time, fast = _slowly(2.0), venue.fetch_server_time
     venue.refuse = None
     adding = asyncio.ensure_future(connect(core))
-    await until(lambda: core.switch._breakable is not None, 10)
+    await until(lambda: core.switch._checks.going, 10)
     adding.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await adding

@@ -15,8 +15,11 @@ from typing import Any, Final
 
 from kit.core.clock import SYSTEM_TIME, TimeSource
 
-TRIED: Final = ((7, 0), (7, 4))
-"""The first and the last version of ipykernel that this was tried with in a browser."""
+TRIED: Final = ((7, 1), (7, 4))
+"""The first and the last version of ipykernel with which a browser's click came through, and its answer back.
+
+With 7.0.1 the click comes through and the answer waits for the cell's end; 6.31 has no subshells.
+"""
 
 
 SETTLED: Final = 1.0

@@ -81,10 +81,6 @@ class AccountBalances(Protocol):
         """Return what is free."""
         ...
 
-    def held(self, asset: str) -> Decimal:
-        """Return what unreported orders take."""
-        ...
-
 
 Row: TypeAlias = "tuple[Any, ...]"
 
@@ -124,16 +120,20 @@ def fills_table(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def balances_frame(accounts: Iterable[tuple[str, str, AccountBalances]]) -> pd.DataFrame:
-    """Return one row for each asset of each (connector name, mode, account); amounts float64, in units of the asset."""
+    """Return one row for each asset of each (connector name, mode, account); amounts float64, in units of the asset.
+
+    ``held`` is what open orders take, and whatever else the exchange holds back: ``total`` less ``available``.
+    """
     return balances_table(balance_rows(accounts))
 
 
 def balance_rows(accounts: Iterable[tuple[str, str, AccountBalances]]) -> list[Row]:
     """Return what ``balances_table`` makes a table of."""
     return [
-        (name, mode, asset, balances.total(asset), balances.available(asset), balances.held(asset))
+        (name, mode, asset, total, available, total - available)
         for name, mode, balances in accounts
         for asset in balances.assets
+        for total, available in [(balances.total(asset), balances.available(asset))]
     ]
 
 

@@ -81,7 +81,7 @@ def test_balances() -> None:
         "asset": "USDT",
         "total": 1000.0,
         "available": 800.0,
-        "held": 100.0,
+        "held": 200.0,
     }
     assert list(balances.frame().columns) == ["asset", "total", "available", "held"]
 

@@ -9,7 +9,7 @@ from kit.guard.diary import read_diary
 from tests.support.guarded_core import alive
 from tests.support.stack import INSIDE, connected, until
 
-STALL_LIMIT = 1.0
+STALL_LIMIT = 2.5  # a busy machine may keep a process waiting for a second; the blocks of the guarded core are longer
 
 
 def events(log):
@@ -46,19 +46,19 @@ def check_secrets(testnet, facts, running=True):
 async def test_a_blocked_loop_has_its_orders_cancelled_and_is_guarded_on(testnet, start, none_left):
     core = start(name="blocked", stall_limit=STALL_LIMIT)
     facts = await core.hear()
-    core.say("sleep")
-    assert await none_left("blocked", STALL_LIMIT + 2) > STALL_LIMIT / 2
-    assert await core.hear() == {"done": "sleep"}
-    await until(lambda: "recovered" in events(facts["log"]), "the guard says that the loop is back")
-    for block in ("spin", "c-call"):
-        core.say("rest")
-        assert await core.hear() == {"guard": facts["guard"]}
+    for number, block in enumerate(("sleep", "spin", "c-call"), 1):
         # While the guard may still follow up what it did, orders of the recovered core are left alone.
         assert len(await testnet.open_orders(tag_of("blocked"))) == 3
         core.say(block)
         assert await none_left("blocked", STALL_LIMIT + 2) > STALL_LIMIT / 2
-        if block == "spin":
-            assert await core.hear() == {"done": block}
+        if block == "c-call":
+            break  # it blocks for a minute or more
+        assert await core.hear() == {"done": block}
+        # What is placed before the guard hears of the recovery is cancelled, too.
+        recovered = f"the guard says that the loop is back, {number}"
+        await until(lambda number=number: events(facts["log"]).count("recovered") == number, recovered)
+        core.say("rest")
+        assert await core.hear() == {"guard": facts["guard"]}
 
 
 async def test_the_button_works_from_a_thread_while_the_loop_is_blocked_and_an_exit_cancels(testnet, start, none_left):

@@ -28,13 +28,13 @@ class _Address:
 
 
 def _spin() -> None:
-    end = time.monotonic() + 4
+    end = time.monotonic() + 7
     while time.monotonic() < end:
         pass
 
 
 BLOCKS: dict[str, Callable[[], Any]] = {
-    "sleep": lambda: time.sleep(4),
+    "sleep": lambda: time.sleep(7),
     "spin": _spin,
     "c-call": lambda: sum(range(10**10)),  # holds the GIL for a minute or more
 }

@@ -98,6 +98,8 @@ def test_interrupted(moments, number):
     """The moments count from when Python has started; what the command imports is interrupted, too."""
     with demo("--seconds", "30", "--json") as (process, others):
         wait_for(lambda: sum(psutil.Process(process.pid).cpu_times()[:2]) >= PYTHON_STARTED, "Python starts")
+        if number == signal.SIGTERM:  # what is there before the exchange is started ends by it as any program does
+            wait_for(lambda: psutil.Process(process.pid).children(), "the exchange is started")
         began = time.monotonic()
         for moment in moments:
             time.sleep(max(0.0, began + moment - time.monotonic()))

@@ -66,8 +66,9 @@ def test_compiling_never_stalls_the_loop_and_happens_once(tmp_path):
     assert first["ready"]
     assert first["clean"]
     assert not first["numba_before"], "a core that trades live does not pay for numba"
-    # Compiled in the same process the gaps are several times as long, as the compiler holds Python's lock.
-    assert first["longest_gap"] < 0.5, first
-    assert first["lateness"] < 0.5, first
+    # Compiled in the same process the gaps are several times as long, as the compiler holds Python's lock. With
+    # three other runs of tests beside it, 0.7 s was seen.
+    assert first["longest_gap"] < 1.5, first
+    assert first["lateness"] < 1.5, first
     again = start(tmp_path)
     assert again["took"] < first["took"] / 2, (first, again)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from kit.storage.whole_books import last_whole_book
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_T = TypeVar("_T")
 
 BATCH: Final = 1_000_000
 _LOOKS: Final = 50
@@ -100,11 +102,7 @@ class Recording:
         all that is recorded (corrected, ns). Raises what ``events`` raises, and ``InvalidInput`` for an ``end`` before
         that.
         """
-        while True:
-            try:
-                return self._replayed(trading_pair, exchange, start, end)
-            except FileNotFoundError:  # merged meanwhile
-                self._parts = _scan(self.path)
+        return self._despite_merging(lambda: self._replayed(trading_pair, exchange, start, end))
 
     def _replayed(
         self, trading_pair: str, exchange: str | None, start: float | None, end: float | None
@@ -218,10 +216,14 @@ class Recording:
         return frame.astype({"seconds": "float64"})
 
     def _market_gaps(self, trading_pair: str, exchange: str) -> list[tuple[int, int]]:
+        return self._despite_merging(lambda: self._gaps_of(self._find(trading_pair, exchange)))
+
+    def _despite_merging(self, read: Callable[[], _T]) -> _T:
+        """Read again where a recorder has merged small files into a large one meanwhile; the rows are the same."""
         while True:
             try:
-                return self._gaps_of(self._find(trading_pair, exchange))
-            except FileNotFoundError:  # merged meanwhile
+                return read()
+            except FileNotFoundError:
                 self._parts = _scan(self.path)
 
     def _gaps_of(self, parts: Sequence[_Part]) -> list[tuple[int, int]]:

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
-from kit.core.affinity import LoopAffinity
 from kit.errors import InvalidInput, NotSupported
-from kit.notebook.book_source import BookSource
+from kit.notebook.core_model import BookModel
 from kit.notebook.formats import ASK, BID, escape, exact, number
 from kit.notebook.html_parts import quantity
 from kit.notebook.panel import Frame
@@ -22,7 +21,7 @@ WIDTH, HEIGHT = 640, 240
 MAX_LEVELS: Final = 2000
 
 
-class DepthModel:
+class DepthModel(BookModel):
     """The depth of one pair, ``levels`` a side (1 to 2000).
 
     A frame is 16 bytes a level: prices as offsets of float32 from ``reference`` and cumulative amounts in base, first
@@ -32,20 +31,9 @@ class DepthModel:
     def __init__(self, market: Connector, pair: str, levels: int = 200) -> None:
         if not 1 <= levels <= MAX_LEVELS:
             raise InvalidInput(f"levels is {levels}; give 1 to {MAX_LEVELS} levels a side")
-        self.source = BookSource(market, pair)
+        super().__init__(market, pair, "depth")
         self.levels = levels
-        self.name = f"depth of {self.source.pair}"
         self._last: tuple[Any, ...] = ()
-
-    @property
-    def affinity(self) -> LoopAffinity:
-        """Return the hop to the core's loop."""
-        return self.source.affinity
-
-    @property
-    def ended(self) -> bool:
-        """Tell whether the connector was closed."""
-        return self.source.ended
 
     def frame(self, full: bool) -> Frame | None:
         """Return the whole picture, ``None`` when it is the last one still."""

@@ -7,10 +7,9 @@ from decimal import Decimal
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
-from kit.core.affinity import LoopAffinity
 from kit.errors import InvalidInput, NotSupported
-from kit.notebook.book_source import BookSource, OwnMark
-from kit.notebook.core_model import WholeFrames
+from kit.notebook.book_source import OwnMark
+from kit.notebook.core_model import BookModel, WholeFrames
 from kit.notebook.formats import ASK, BID, escape, exact, html_table, number
 from kit.types.market import Level
 
@@ -23,25 +22,14 @@ Row = list[str | int]
 """price, amount, cumulative amount, cumulative in per mille of the greatest, own amount (empty: none)."""
 
 
-class LadderModel(WholeFrames):
+class LadderModel(WholeFrames, BookModel):
     """The best ``levels`` (1 to 100) of each side of one pair. Raises ``InvalidInput`` and ``UnknownPair``."""
 
     def __init__(self, market: Connector, pair: str, levels: int = 10) -> None:
         if not 1 <= levels <= MAX_LEVELS:
             raise InvalidInput(f"levels is {levels}; give 1 to {MAX_LEVELS} levels a side")
-        self.source = BookSource(market, pair)
+        super().__init__(market, pair, "ladder")
         self.levels = levels
-        self.name = f"ladder of {self.source.pair}"
-
-    @property
-    def affinity(self) -> LoopAffinity:
-        """Return the hop to the core's loop."""
-        return self.source.affinity
-
-    @property
-    def ended(self) -> bool:
-        """Tell whether the connector was closed."""
-        return self.source.ended
 
     def _read(self) -> dict[str, Any]:
         source = self.source

@@ -6,10 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from kit.core.affinity import LoopAffinity
 from kit.core.clock import SYSTEM_TIME, TimeSource
 from kit.errors import NotSupported
-from kit.notebook.book_source import BookSource
+from kit.notebook.core_model import BookModel
 from kit.notebook.formats import ASK, BID, escape, exact, number
 from kit.notebook.html_parts import quantity, soft, stack, title
 from kit.notebook.panel import Frame
@@ -25,7 +24,7 @@ FILLS: Final = 400
 WIDTH, HEIGHT = 640, 200
 
 
-class PriceModel:
+class PriceModel(BookModel):
     """One pair's price over time. Raises ``UnknownPair`` for a pair that is not streamed.
 
     Prices come from the core's ticks, and while the chart is seen from here, at most one a second. A frame has 8 bytes
@@ -34,25 +33,14 @@ class PriceModel:
     """
 
     def __init__(self, market: Connector, pair: str, *, time_source: TimeSource = SYSTEM_TIME) -> None:
-        self.source = BookSource(market, pair)
+        super().__init__(market, pair, "price")
         self.track = track_of(market)
-        self.name = f"price of {self.source.pair}"
         self._time_source = time_source
         self._head: dict[str, Any] = {}
         self._sent = -math.inf
         self._fills_seen = -1
         self._last_fills: list[Fill] = []
         self._since_full = 0
-
-    @property
-    def affinity(self) -> LoopAffinity:
-        """Return the hop to the core's loop."""
-        return self.source.affinity
-
-    @property
-    def ended(self) -> bool:
-        """Tell whether the connector was closed."""
-        return self.source.ended
 
     # -- frames ----------------------------------------------------------------------------------------------------
 

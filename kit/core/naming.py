@@ -16,6 +16,11 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     return f"; did you mean {by_small_letters[near[0]]!r}?" if near else ""
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 order``, ``2 orders``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 class Named(Generic[T]):
     """A read-only attribute like a ``property``, whose value has parts by name.
 

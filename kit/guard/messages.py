@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import orjson
 
+from kit.core.naming import counted
 from kit.types.ports import Credentials
 
 Cause = Literal["stall", "end", "command", "recovery"]
@@ -122,5 +123,4 @@ class GuardReport:
     def __str__(self) -> str:
         took = "not verified yet" if self.cleared is None else f"none left after {self.cleared - self.began:.2f} s"
         failures = "".join(f"; {name}: {why}" for name, why in self.failures.items())
-        orders = "1 order" if self.count == 1 else f"{self.count} orders"
-        return f"{orders} cancelled ({self.cause}: {self.reason}); {took}{failures}"
+        return f"{counted(self.count, 'order')} cancelled ({self.cause}: {self.reason}); {took}{failures}"

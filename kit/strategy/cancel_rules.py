@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+from kit.core.naming import counted
 from kit.strategy.market_making_stages import within_tolerance
 from kit.strategy.own_orders import OwnOrder
 from kit.strategy.proposal import Proposal
-from kit.strategy.tables import cell_text, counted
+from kit.strategy.tables import cell_text
 
 
 def over_age(orders: Sequence[OwnOrder], now: float, limit: float | None) -> Sequence[OwnOrder]:

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from kit.core.naming import counted
 from kit.strategy.proposal import EMPTY, Proposal
 from kit.strategy.stage_reasons import change, reason
 from kit.strategy.strategy_base import StrategyBase, still_in_flight
-from kit.strategy.tables import Table, counted
+from kit.strategy.tables import Table
 from kit.strategy.tick_record import Outcome, TickRecord, stage_name
 
 if TYPE_CHECKING:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from types import MappingProxyType
 
+from kit.core.naming import counted
 from kit.strategy import market_making_stages as stages
 from kit.strategy.inventory_skew import current_skew
 from kit.strategy.market_making_context import MarketMakingContext, Stage
 from kit.strategy.market_making_params import LevelSetting
 from kit.strategy.proposal import Proposal
-from kit.strategy.tables import cell_text, counted
+from kit.strategy.tables import cell_text
 from kit.types.market import PriceType
 
 Reason = Callable[[Proposal, MarketMakingContext], str]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Self
 
 from kit.core.clock import Clock
+from kit.core.naming import counted
 from kit.errors import InvalidInput, StrategyError
 from kit.strategy.live_params import LiveParams, apply_pending, start_queueing, stop_queueing
 from kit.strategy.market_api import Market
@@ -16,7 +17,6 @@ from kit.strategy.own_orders import OwnOrder
 from kit.strategy.params import Params as BaseParams
 from kit.strategy.strategy_health import StrategyHealth
 from kit.strategy.strategy_hooks import StrategyHooks, check_hooks
-from kit.strategy.tables import counted
 from kit.types.drawn import Drawn
 
 logger = logging.getLogger(__name__)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from kit.core.naming import counted
 from kit.errors import StrategyError
-from kit.strategy.tables import counted
 
 
 class StrategyHealth:

@@ -98,11 +98,6 @@ def _aligned(cells: Sequence[Any], is_fraction: bool) -> list[str]:
     return texts
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun: ``1 order``, ``2 orders``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def cell_text(cell: Any, is_fraction: bool = False) -> str:
     """Return a cell as short text: no exponents, no trailing zeros; a fraction as percent with 4 digits."""
     if is_fraction and isinstance(cell, Decimal | float | int) and not isinstance(cell, bool):

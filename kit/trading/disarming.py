@@ -12,9 +12,9 @@ from typing import Final
 
 from kit.connectors.account_side import AccountSide
 from kit.connectors.connector import Connector
+from kit.core.naming import counted
 from kit.core.time_source import TimeSource
 from kit.errors import InvalidInput
-from kit.strategy.tables import counted
 from kit.trading.switched_core import SwitchedCore, traded_pairs
 from kit.types.events import MarketEvent, MarketOrderFailureEvent
 

@@ -9,11 +9,11 @@ from typing import Final
 from kit.connectors.account_side import AccountSide
 from kit.connectors.connector import Connector
 from kit.connectors.order_desk import OrderDesk
+from kit.core.naming import counted
 from kit.core.time_source import TimeSource
 from kit.core.waiting import wait_for
 from kit.errors import KitError, NotReady, TryAgain
 from kit.orders.in_flight_order import InFlightOrder
-from kit.strategy.tables import counted
 from kit.trading.switched_core import SwitchedCore
 from kit.types.orders import OrderState
 

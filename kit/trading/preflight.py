@@ -11,11 +11,11 @@ from typing import Final
 from kit.connectors.account_side import AccountSide
 from kit.connectors.connector import Connector
 from kit.core import reentry
+from kit.core.naming import counted
 from kit.core.network_iterator import NetworkStatus
 from kit.core.time_source import TimeSource
 from kit.core.waiting import wait_for
 from kit.errors import AuthenticationFailed, KitError
-from kit.strategy.tables import counted
 from kit.trading.checks import Check, Outcome
 from kit.trading.switched_core import SwitchedCore, traded_pairs
 

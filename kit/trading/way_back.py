@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from kit.core.naming import counted
 from kit.errors import KitError, NotReady
-from kit.strategy.tables import counted
 from kit.trading.live_accounts import LiveAccounts
 from kit.trading.switch_board import Standing, TradingState
 from kit.trading.switched_core import SwitchedCore, require_running, trading_connectors

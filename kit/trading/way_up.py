@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from kit.connectors.connector import Connector
+from kit.core.naming import counted
 from kit.errors import InvalidInput, NotReady
-from kit.strategy.tables import counted
 from kit.trading.auto_disarm import AutoDisarm
 from kit.trading.checks import Check, failed, named, require_passed
 from kit.trading.live_accounts import LiveAccounts

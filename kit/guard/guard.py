@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
+import contextlib
 import logging
 import os
+import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -249,14 +251,40 @@ class Guard(Drawn):
 
         On a loop: ``await asyncio.to_thread(guard.ping)``.
         """
+        with self._ping() as answered:
+            began = self._time_source.monotonic()
+            if not answered.wait(timeout):
+                raise self._silent()
+            return self._time_source.monotonic() - began
+
+    async def meet(self, timeout: float = 2.0) -> float:
+        """Send a heartbeat and wait for an answer; returns the seconds that took. Belongs on the loop that is watched.
+
+        From then on the guard knows that the loop runs, so orders made later are left alone, and what it reported
+        before has been heard. Raises ``NotReady`` when it does not answer.
+        """
+        self.beat()
+        with self._ping() as answered:
+            began = self._time_source.monotonic()
+            while not answered.is_set():
+                if self._time_source.monotonic() - began >= timeout:
+                    raise self._silent()
+                await self._time_source.sleep(0.01)
+            await asyncio.sleep(0)  # a report came before the answer, and its way to the loop goes first
+            return self._time_source.monotonic() - began
+
+    @contextlib.contextmanager
+    def _ping(self) -> Iterator[threading.Event]:
         message, answered = self._answers.ping()
-        began = self._time_source.monotonic()
         try:
-            if not (self._link.send(message) and answered.wait(timeout)):
-                raise NotReady(f"the guard of core {self.core_name!r} does not answer; see {self.log_path}")
+            if not self._link.send(message):
+                raise self._silent()
+            yield answered
         finally:
             self._answers.pong(message["number"])
-        return self._time_source.monotonic() - began
+
+    def _silent(self) -> NotReady:
+        return NotReady(f"the guard of core {self.core_name!r} does not answer; see {self.log_path}")
 
     @property
     def accounts(self) -> tuple[str, ...]:

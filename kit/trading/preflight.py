@@ -125,8 +125,9 @@ class Preflight:
                 outcome: Outcome = "warning" if state.alive else "failed"
                 return outcome, f"the guard is not prepared after {PATIENCE:g} s; it acts a second or two late"
             await self._time_source.sleep(_LOOK)
+        took = await guard.meet(PATIENCE)
         limit = f"{guard.stall_limit:g} s"
-        return "passed", f"process {state.pid} answered {state.answer_age:.1f} s ago and acts after a stall of {limit}"
+        return "passed", f"process {state.pid} answered within {took * 1000:.0f} ms and acts after a stall of {limit}"
 
     async def _strategy(self) -> Finding:
         strategy = self._core.strategy

@@ -50,6 +50,7 @@ async def test_a_core_s_guard_from_start_to_stop(testnet):
         await until(lambda: "ETH/USDT" in guard.log()[-1].text, "the guard knows the new pair")
 
         await check_command(stack, guard)
+        await check_live_needs_its_answer(stack, guard)
         await check_death(stack, guard, pid)
         last = guard.state.pid
     assert guards_of("one life") == []
@@ -82,6 +83,17 @@ async def check_command(stack, guard):
     stack.core.strategy = None
     await stack.until(lambda: stack.core.trading_state is kit.TradingState.OFF, "live trading has ended by itself")
     assert "a test" in stack.core.switch.reason
+
+
+async def check_live_needs_its_answer(stack, guard):
+    """Being prepared is not enough: it must have heard that the loop runs, or it would cancel what is placed next."""
+    os.kill(guard.state.pid, signal.SIGSTOP)
+    assert "the guard of core" in next(check.text for check in await stack.core.arm() if check.name == "guard")
+    assert stack.core.trading_state is kit.TradingState.OFF
+    os.kill(guard.state.pid, signal.SIGCONT)
+    found = {check.name: check for check in await stack.core.go_live()}
+    assert found["guard"].text.startswith(f"process {guard.state.pid} answered within ")
+    assert stack.core.trading_state is kit.TradingState.LIVE
 
 
 async def check_death(stack, guard, pid):

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.support.guarded_core import alive
-from tests.support.guarded_kernel import BLOCKS, SIZE, guarded_kernel
+from tests.support.guarded_kernel import BLOCKS, guarded_kernel
 from tests.support.stack import until
 
 STALL_LIMIT = 2.5  # what is no stall may take a second on a busy machine
@@ -40,7 +40,6 @@ async def test_a_restart_and_a_shutdown_leave_no_order_and_no_process(testnet):
 
         # Shut down in the middle of a C call, where nothing in the kernel can run: it is killed after some 2.4 s.
         await guarded.set_up()
-        await kernel.run(SIZE.format(seconds=30))
         kernel.begin(BLOCKS["one C call"])
         await kernel.shutdown()
         await guarded.none_open(2.0)

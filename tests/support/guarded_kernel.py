@@ -24,7 +24,6 @@ market = await core.add_connector("binance", ["BTC/USDT"], mode="live", endpoint
 await core.start()
 while not core.guard.state.prepared:
     await asyncio.sleep(0.01)
-heard = core.guard.state.last_report
 print(core.guard.state.pid)
 """
 
@@ -34,22 +33,18 @@ while any(market.in_flight_orders[key].current_state is not kit.OrderState.OPEN 
     await asyncio.sleep(0.01)
 """
 
-# A stall that the guard answered ends live trading; its report may come after the core has noticed the stall by itself.
+# A stall that the guard answered ends live trading; going live waits until the guard has heard that the loop is back.
 AGAIN = """
-while core.guard.state.last_report is heard:
-    await asyncio.sleep(0.01)
-heard = core.guard.state.last_report
-await asyncio.sleep(0.01)
 while core.trading_state is not kit.TradingState.OFF:
     await asyncio.sleep(0.01)
 await core.go_live()
 """
 
-# A range whose sum takes so many seconds: one C call that never lets go of the GIL, and that no interrupt ends.
+# A range whose sum takes so many seconds or more: one C call that never lets go of the GIL, and that no interrupt ends.
 SIZE = """
-began = time.perf_counter()
+began = time.thread_time()
 sum(range(10**7))
-length = int(10**7 * {seconds} / (time.perf_counter() - began))
+length = int(10**7 * {seconds} / (time.thread_time() - began))
 """
 
 BLOCKS = {
@@ -77,6 +72,7 @@ class GuardedKernel:
         facts = {"url": self.testnet.url, "api_key": keys.api_key, "secret": keys.secret}
         setup = SETUP.format(name=self.name, stall_limit=self.stall_limit, **facts)
         self.guard = int(await self.kernel.run(f"import asyncio\n{setup}"))
+        await self.kernel.run(SIZE.format(seconds=self.stall_limit + 3))
         await self.rest()
 
     async def rest(self) -> None:
@@ -103,8 +99,6 @@ class GuardedKernel:
         The cell is still running then. Afterwards the kernel works again and has orders resting.
         """
         limit = self.stall_limit + 2
-        if name not in ENDLESS:
-            await self.kernel.run(SIZE.format(seconds=limit + 1))
         began = time.monotonic()
         cell = self.kernel.begin(BLOCKS[name])
         took = await self.none_open(limit, began)

@@ -5,9 +5,14 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.support.fake_venue import FakeVenue
+
+# A busy machine stands still for longer than any time in which an example or its making should be done.
+hypothesis.settings.register_profile("kit", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("kit")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -35,7 +35,7 @@ _numbers = itertools.count(1)
 _open_sides: set[CcxtExchange] = set()
 
 
-async def eventually(condition: Callable[[], Any], what: str, timeout: float = 30.0) -> Any:
+async def eventually(condition: Callable[[], Any], what: str, timeout: float = 60.0) -> Any:
     """Wait until ``condition()`` is true and return what it returned; fail with ``what`` after ``timeout`` seconds."""
     end = time.monotonic() + timeout
     while not (value := condition()):
@@ -135,7 +135,9 @@ async def side(testnet: Any, *, deposits: dict[str, str] | None = None, **option
     if "credentials" not in options:
         deposits = deposits or {"BTC": "10", "USDT": "1000000"}
         options["credentials"] = await testnet.create_account(f"account {next(_numbers)}", deposits)
-    exchange = CcxtExchange("binance", supervisor, endpoint=testnet, **{"trading": True, **options})
+    # A busy machine takes longer than 2.5 s to deliver a request.
+    options = {"trading": True, "recv_window": 60.0, **options}
+    exchange = CcxtExchange("binance", supervisor, endpoint=testnet, **options)
     before = asyncio.all_tasks()
     _open_sides.add(exchange)
     try:
@@ -145,9 +147,5 @@ async def side(testnet: Any, *, deposits: dict[str, str] | None = None, **option
         assert await supervisor.close() == []
         await testnet.clear_faults()
         _open_sides.discard(exchange)
-        for _ in range(100 if not _open_sides else 0):
-            left = asyncio.all_tasks() - before - {asyncio.current_task()}
-            if not left:
-                break
-            await asyncio.sleep(0.01)
-        assert _open_sides or not left, f"tasks are left: {left}"
+        if not _open_sides:
+            await eventually(lambda: not asyncio.all_tasks() - before - {asyncio.current_task()}, "no task is left")

@@ -35,7 +35,7 @@ async def quoting(core: kit.TradingCore, strategy_class: type[kit.Strategy] = Qu
     return market, strategy
 
 
-async def until(condition: Callable[[], object], timeout: float = 5.0) -> None:
+async def until(condition: Callable[[], object], timeout: float = 60.0) -> None:
     """Wait in real time until a condition holds."""
     async with asyncio.timeout(timeout):
         while not condition():

@@ -37,7 +37,7 @@ _numbers = itertools.count(1)
 T = TypeVar("T")
 
 
-async def until(condition: Callable[[], T], what: str, timeout: float = 10.0) -> T:
+async def until(condition: Callable[[], T], what: str, timeout: float = 60.0) -> T:
     """Wait until ``condition()`` is true and return what it returned; fail with ``what`` after ``timeout`` seconds."""
     end = time.monotonic() + timeout
     while not (value := condition()):
@@ -48,7 +48,7 @@ async def until(condition: Callable[[], T], what: str, timeout: float = 10.0) ->
 
 
 async def agree(
-    ours: Callable[[], T], theirs: Callable[[], Awaitable[T]], what: str, timeout: float = 10.0, pause: float = 0.1
+    ours: Callable[[], T], theirs: Callable[[], Awaitable[T]], what: str, timeout: float = 60.0, pause: float = 0.1
 ) -> T:
     """Wait until what we have equals what the exchange has, asking it anew each time; returns that."""
     end = time.monotonic() + timeout
@@ -157,7 +157,7 @@ class Stack:
         await self.testnet.trade(PAIR, "buy", Decimal("0.001"), ASK, time_in_force="IOC")
         await self.testnet.trade(PAIR, "buy", Decimal("0.001"), BID)
 
-    async def until(self, condition: Callable[[], T], what: str, timeout: float = 10.0) -> T:
+    async def until(self, condition: Callable[[], T], what: str, timeout: float = 60.0) -> T:
         return await until(condition, what, timeout)
 
     # both sides compared
@@ -196,7 +196,7 @@ class Stack:
         balances = self.market.balances
         return {asset: (balances.total(asset), balances.available(asset)) for asset in balances.assets}
 
-    async def settled(self, timeout: float = 15.0, *, levels: int = 1000) -> None:
+    async def settled(self, timeout: float = 60.0, *, levels: int = 1000) -> None:
         """Demand that kit has recovered by itself and knows exactly what the exchange knows.
 
         Of the books ``levels`` a side are compared.
@@ -255,7 +255,7 @@ async def connected(
         assert await testnet.open_orders(stack.tag) == []
     if not _other_cores_live():
         left = _running() - tasks_before - {asyncio.current_task()}
-        await until(lambda: all(task.done() for task in left), f"the end of {left}", 2.0)
+        await until(lambda: all(task.done() for task in left), f"the end of {left}")
 
 
 def _other_cores_live() -> bool:

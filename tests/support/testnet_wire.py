@@ -19,7 +19,22 @@ from kit.testnet.server import TestnetServer
 from kit.testnet.signing import rest_payload, sign, ws_payload
 from kit.types.ports import Credentials
 
-PATIENCE = 5.0
+PATIENCE = 30.0
+
+
+def still() -> float:
+    """Tell a time that stands still, in the middle of its second, ten seconds and minute.
+
+    So no count of a minute begins anew and no signature grows old while a busy machine lets a test wait.
+    """
+    return 1_700_000_065.5
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait in real time until a condition holds."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.002)
 
 
 class Answer(NamedTuple):
@@ -176,10 +191,22 @@ class Wire:
 
 
 @asynccontextmanager
-async def serve(*, beating: bool = False, wall: Callable[[], float] = time.time, **config: Any) -> AsyncIterator[Wire]:
-    """Serve an exchange without market activity; it publishes depth only when the test says so, unless ``beating``."""
+async def serve(
+    *,
+    beating: bool = False,
+    frozen: bool = False,
+    wall: Callable[[], float] = still,
+    monotonic: Callable[[], float] = time.monotonic,
+    **config: Any,
+) -> AsyncIterator[Wire]:
+    """Serve an exchange without market activity; it publishes depth only when the test says so, unless ``beating``.
+
+    Its time stands still, save that of faults and activity; ``frozen``: what acts by itself waits to be resumed.
+    """
     values = {"flow": False, "deposits": {"USDT": Decimal(1_000_000), "BTC": Decimal(10)}} | config
-    server = TestnetServer(TestnetConfig(**values), wall=wall, monotonic=time.monotonic)
+    server = TestnetServer(TestnetConfig(**values), wall=wall, monotonic=monotonic)
+    if frozen:
+        server.activities.time.freeze()
     await server.start()
     if not beating and server._beat is not None:
         server._beat.cancel()

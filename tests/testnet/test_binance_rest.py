@@ -20,7 +20,7 @@ D = Decimal
 async def test_ping_time_and_rules():
     async with serve() as wire:
         assert (await wire.get("ping")).body == {}
-        assert abs((await wire.get("time")).body["serverTime"] - wire.now_ms) < 2000
+        assert (await wire.get("time")).body["serverTime"] == wire.now_ms
         info = (await wire.get("exchangeInfo")).body
         assert [entry["symbol"] for entry in info["symbols"]] == ["BTCUSDT", "ETHUSDT"]
         btc = info["symbols"][0]
@@ -552,8 +552,7 @@ async def test_too_many_orders():
     async with market() as wire:
         await wire.control.set_limits(orders_10s=2)
         answers = [await wire.rest("POST", "order", LIMIT, signed=True) for _ in range(3)]
-        if answers[2].status == 200:  # ten seconds ended in between
-            answers += [await wire.rest("POST", "order", LIMIT, signed=True) for _ in range(2)]
-        assert (answers[-1].status, answers[-1].code) == (429, -1015)
+        assert [answer.status for answer in answers] == [200, 200, 429]
+        assert answers[-1].code == -1015
         assert 0 < int(answers[-1].headers["Retry-After"]) <= 10
         assert (await wire.rest("DELETE", "openOrders", {"symbol": "BTCUSDT"}, signed=True)).status == 200

@@ -1,9 +1,7 @@
-import asyncio
-
 import pytest
 
 from kit.types.ports import Credentials
-from tests.support.testnet_wire import market, serve
+from tests.support.testnet_wire import market, serve, until
 
 LIMIT = {
     "symbol": "BTCUSDT",
@@ -338,8 +336,8 @@ async def test_a_closed_socket_is_forgotten():
         async with wire.ws_api() as socket:
             await subscribed(socket)
             assert [entry["accounts"] for entry in await wire.control.connections()] == [["main"]]
-        while await wire.control.connections():
-            await asyncio.sleep(0)
+        await until(lambda: not wire.server.sockets.of_kind("user"))
+        assert await wire.control.connections() == []
         assert wire.server.users._listeners == {}
         await wire.order()
         assert (await wire.control.stats())["listener_errors"] == 0

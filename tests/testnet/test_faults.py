@@ -1,14 +1,17 @@
 import asyncio
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.errors import InvalidInput
+from kit.testnet import binance_rest, binance_ws_api
 from kit.testnet.faults import KINDS, ONE_ANSWER, FaultBoard
 from kit.testnet.signing import sign
-from tests.support.testnet_wire import market, serve
+from kit.testnet.sockets import Sockets
+from tests.support.testnet_wire import PATIENCE, market, serve, until
 
 LIMIT = {
     "symbol": "BTCUSDT",
@@ -51,6 +54,7 @@ def test_a_fault_strikes_once_unless_told_otherwise(board):
     assert board.struck == {"error": 1}
 
 
+@settings(deadline=None)
 @given(st.integers(1, 20))
 def test_a_fault_strikes_as_often_as_asked(count):
     board = FaultBoard(Clock())
@@ -134,6 +138,67 @@ async def test_every_kind_can_be_switched_on_and_off_over_http():
             await wire.control.fault("flood")
 
 
+# faults whose time passes by hand
+
+
+class Delays:
+    """Stands for the waiting of delayed answers, which ends when the test says so."""
+
+    def __init__(self):
+        self.asked = []
+        self._over = asyncio.Event()
+        self._later = []
+
+    async def sleep(self, seconds):
+        self.asked.append(seconds)
+        await self._over.wait()
+
+    def call_later(self, seconds, act, *arguments):
+        self.asked.append(seconds)
+        self._later.append(lambda: act(*arguments))
+
+    def end(self):
+        self._over.set()
+        for act in self._later:
+            act()
+
+
+@pytest.fixture
+def delays(monkeypatch):
+    delays = Delays()
+    monkeypatch.setattr(binance_rest, "asyncio", delays)
+    monkeypatch.setattr(binance_ws_api, "asyncio", SimpleNamespace(get_running_loop=lambda: delays))
+    return delays
+
+
+@pytest.fixture
+def swallowed(monkeypatch):
+    """Tell of what kind each socket was of which a black hole swallowed something."""
+    kinds, look = [], Sockets.in_black_hole
+
+    def in_black_hole(sockets, kind):
+        dark = look(sockets, kind)
+        if dark:
+            kinds.append(kind)
+        return dark
+
+    monkeypatch.setattr(Sockets, "in_black_hole", in_black_hole)
+    return kinds
+
+
+async def struck(wire, kind):
+    """Wait until a fault has struck."""
+    await until(lambda: kind in wire.server.exchange.faults.struck)
+
+
+async def given_up(request):
+    """Stop waiting for an answer, which has not come yet."""
+    assert not request.done()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+
+
 # REST answers
 
 
@@ -194,33 +259,41 @@ async def test_errors_before_and_after_taking_effect(after, placed):
 
 
 @pytest.mark.parametrize(("after", "placed"), [(False, []), (True, ["mine"])])
-async def test_delayed_answers(after, placed):
+async def test_delayed_answers(delays, after, placed):
     async with market() as wire:
         await wire.control.fault("delay", on="order.place", delay=0.2, after=after)
         waiting = asyncio.ensure_future(place(wire, newClientOrderId="mine"))
-        await asyncio.sleep(0.1)
+        await until(lambda: delays.asked == [0.2])
         assert await orders_on_exchange(wire) == placed
+        assert not waiting.done()
+        delays.end()
         assert (await waiting).status == 200
         assert await orders_on_exchange(wire) == ["mine"]
 
 
-async def test_a_client_that_gives_up_waiting_does_not_undo_its_request():
+async def test_a_client_that_gives_up_waiting_does_not_undo_its_request(delays):
     async with market() as wire:
         await wire.control.fault("delay", on="order.place", delay=0.1)
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(place(wire, newClientOrderId="mine"), 0.03)
-        for _ in range(100):
-            if await orders_on_exchange(wire):
-                break
-            await asyncio.sleep(0.01)
+        waiting = asyncio.ensure_future(place(wire, newClientOrderId="mine"))
+        await until(lambda: delays.asked)
+        await given_up(waiting)
+        assert await orders_on_exchange(wire) == []
+        delays.end()
+        await until(lambda: "order.place" in wire.server.exchange.counts)
         assert await orders_on_exchange(wire) == ["mine"]
 
 
-async def test_a_black_hole_swallows_requests_until_it_ends():
-    async with market() as wire:
-        await wire.control.fault("black_hole", via="rest", seconds=0.15)
+async def test_a_black_hole_swallows_requests_until_it_ends(clock):
+    async with market(monotonic=clock) as wire:
+        await wire.control.fault("black_hole", via="rest", seconds=5)
+        waiting = asyncio.ensure_future(place(wire))
+        await struck(wire, "black_hole")
+        clock.now += 4.9
+        assert await orders_on_exchange(wire) == []
+        assert not waiting.done()
+        clock.now += 0.2
         with pytest.raises(aiohttp.ServerDisconnectedError):
-            await place(wire)
+            await waiting
         assert await orders_on_exchange(wire) == []
         assert (await place(wire)).status == 200
 
@@ -228,8 +301,9 @@ async def test_a_black_hole_swallows_requests_until_it_ends():
 async def test_a_black_hole_for_one_request_holds_until_the_client_gives_up():
     async with market() as wire:
         await wire.control.fault("black_hole", via="rest", on="time", count=1)
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(wire.get("time"), 0.2)
+        waiting = asyncio.ensure_future(wire.get("time"))
+        await struck(wire, "black_hole")
+        await given_up(waiting)
         assert (await wire.get("time")).status == 200
 
 
@@ -237,7 +311,7 @@ async def test_a_black_hole_lasts_until_it_is_cleared():
     async with market() as wire:
         await wire.control.fault("black_hole", via="rest")
         waiting = asyncio.ensure_future(place(wire))  # a POST: the client itself repeats a GET that was cut
-        await asyncio.sleep(0.1)
+        await struck(wire, "black_hole")
         assert not waiting.done()
         await wire.control.clear_faults()
         with pytest.raises(aiohttp.ServerDisconnectedError):
@@ -249,14 +323,15 @@ async def test_a_black_hole_lasts_until_it_is_cleared():
 
 @pytest.mark.parametrize(
     ("kind", "options", "placed"),
-    [("silent", {}, ["mine"]), ("silent", {"before": True}, []), ("black_hole", {"seconds": 0.2, "via": "ws_api"}, [])],
+    [("silent", {}, ["mine"]), ("silent", {"before": True}, []), ("black_hole", {"seconds": 5, "via": "ws_api"}, [])],
 )
-async def test_requests_that_are_never_answered(kind, options, placed):
-    async with market() as wire, wire.ws_api() as socket:
+async def test_requests_that_are_never_answered(clock, swallowed, kind, options, placed):
+    async with market(monotonic=clock) as wire, wire.ws_api() as socket:
         await wire.control.fault(kind, **options)
         number = await socket.send("order.place", **LIMIT, newClientOrderId="mine")
         if kind == "black_hole":
-            await asyncio.sleep(0.25)
+            await until(lambda: swallowed == ["user"])
+            clock.now += 5
         await socket.request("ping", _signed=False)
         assert number not in [message.get("id") for message in socket.events]
         assert await orders_on_exchange(wire) == placed
@@ -285,7 +360,7 @@ async def test_broken_answers_on_the_socket(kind, start):
     async with market() as wire, wire.ws_api() as socket:
         await wire.control.fault(kind)
         await socket.send("order.place", **LIMIT, newClientOrderId="mine")
-        message = await asyncio.wait_for(socket.raw.receive(), 5)
+        message = await asyncio.wait_for(socket.raw.receive(), PATIENCE)
         assert message.data.startswith(start)
         with pytest.raises(ValueError, match=r".*"):
             message.json()
@@ -293,13 +368,15 @@ async def test_broken_answers_on_the_socket(kind, start):
 
 
 @pytest.mark.parametrize("after", [False, True])
-async def test_delays_on_the_socket_hold_up_nothing_else(after):
+async def test_delays_on_the_socket_hold_up_nothing_else(delays, after):
     async with market() as wire, wire.ws_api() as socket:
         await wire.control.fault("delay", on="order.place", delay=0.1, after=after)
         number = await socket.send("order.place", **LIMIT, newClientOrderId="mine")
         assert (await socket.request("ping", _signed=False))["status"] == 200
         assert socket.events == []
         assert await orders_on_exchange(wire) == (["mine"] if after else [])
+        assert delays.asked == [0.1]
+        delays.end()
         assert (await socket.receive_until(lambda message: message["id"] == number))["status"] == 200
 
 
@@ -339,17 +416,17 @@ async def test_a_silent_user_stream():
         assert socket.events == []
 
 
-async def test_market_sockets_are_cut_and_new_ones_refused_for_a_while():
-    async with market() as wire, wire.ws_api() as user:
+async def test_market_sockets_are_cut_and_new_ones_refused_for_a_while(clock):
+    async with market(monotonic=clock) as wire, wire.ws_api() as user:
         async with wire.streams("btcusdt@trade") as socket:
-            await wire.control.fault("cut_market", seconds=0.1)
+            await wire.control.fault("cut_market", seconds=5)
             assert await socket.closed()
         with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
             async with wire.streams("btcusdt@trade"):
                 pass
         assert caught.value.status == 503
         assert (await user.request("ping", _signed=False))["status"] == 200
-        await asyncio.sleep(0.1)
+        clock.now += 5
         async with wire.streams("btcusdt@trade") as socket:
             assert await socket.quiet()
 
@@ -367,7 +444,7 @@ async def test_user_sockets_are_cut_and_may_come_back_at_once():
 async def test_one_broken_frame():
     async with market() as wire, wire.streams("btcusdt@trade") as socket, wire.ws_api() as user:
         await wire.control.fault("undecodable")
-        message = await asyncio.wait_for(socket.raw.receive(), 5)
+        message = await asyncio.wait_for(socket.raw.receive(), PATIENCE)
         with pytest.raises(ValueError, match=r".*"):
             message.json()
         assert await socket.quiet()
@@ -388,20 +465,23 @@ async def test_a_terminated_user_stream_keeps_its_socket():
         assert len(socket.events) == 2
 
 
-async def test_a_black_hole_answers_no_pings():
-    async with market() as wire, wire.socket("/stream.binance.com/ws/btcusdt@trade", autoping=False) as socket:
-        await wire.control.fault("black_hole", seconds=0.2, via="stream")
+async def test_a_black_hole_answers_no_pings(clock, swallowed):
+    stream = "/stream.binance.com/ws/btcusdt@trade"
+    async with market(monotonic=clock) as wire, wire.socket(stream, autoping=False) as socket:
+        await wire.control.fault("black_hole", seconds=5, via="stream")
         await socket.raw.ping(b"1")
         await wire.control.trade("BTC/USDT", "buy", "0.1")
-        await asyncio.sleep(0.25)
+        await until(lambda: swallowed == ["market"] * 2)  # the ping and the trade
+        clock.now += 5
         await socket.raw.ping(b"2")
-        message = await asyncio.wait_for(socket.raw.receive(), 5)
+        message = await asyncio.wait_for(socket.raw.receive(), PATIENCE)
         assert (message.type, message.data) == (aiohttp.WSMsgType.PONG, b"2")
 
 
-async def test_a_skew_that_ends_by_itself():
-    async with serve() as wire:
-        await wire.control.fault("skew", offset=-60, seconds=0.1)
+async def test_a_skew_that_ends_by_itself(clock):
+    async with serve(monotonic=clock) as wire:
+        await wire.control.fault("skew", offset=-60, seconds=5)
+        clock.now += 4.9
         assert (await wire.control.status())["clock_skew"] == -60
-        await asyncio.sleep(0.1)
+        clock.now += 0.1
         assert (await wire.control.status())["clock_skew"] == 0

@@ -19,8 +19,10 @@ function render({ model, el }) {
     setText(more, rest);
   }
 
+  // Several threads tell how a press goes on, so older news may come later; the ways of a press only begin and end.
+  const told = ({ ways }) => ways.length + ways.filter(([, stage]) => stage !== "acting").length;
   function tell(now) {
-    if (!now || (press && now.number < press.number)) return;
+    if (!now || (press && (now.number < press.number || (now.number === press.number && told(now) < told(press))))) return;
     press = now;
     clearTimeout(unheard);
     const at = new Date(now.time * 1000).toLocaleTimeString([], { hour12: false });

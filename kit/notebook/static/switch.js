@@ -57,8 +57,8 @@ function render({ model, el }) {
   function choose(state) {
     said = null;
     if (!frame || (frame.busy && state !== "off") || state === frame.state) { if (state === "armed" || state === "live") entry.focus(); return; }
-    wantsLive = state === "live";
     if (state === "live" && frame.state === "armed") { entry.focus(); return; }
+    wantsLive = state === "live";
     send({ do: { off: "off", paper: "paper", armed: "arm", live: "arm" }[state] });
   }
 
@@ -180,7 +180,8 @@ function render({ model, el }) {
     setText(ask, `To go live type ${frame.confirmations.join(" or ")}`);
     confirm.disabled = entry.disabled = Boolean(frame.busy);
     if (appears) { entry.value = ""; setText(note, ""); }
-    if (appears && wantsLive) { entry.focus(); wantsLive = false; }
+    // Not before it takes the focus: the core is armed a moment before the errand that armed it has ended.
+    if (armed && wantsLive && !entry.disabled) { entry.focus(); wantsLive = false; }
   }
 
   function paint(now) {

@@ -1,7 +1,7 @@
 """Real processes, really killed and blocked, and an exchange that tells what is open afterwards."""
 
-import asyncio
-import time
+import os
+import signal
 from pathlib import Path
 
 from kit.connectors.client_order_ids import tag_of
@@ -9,7 +9,7 @@ from kit.guard.diary import read_diary
 from tests.support.guarded_core import alive
 from tests.support.stack import INSIDE, connected, until
 
-STALL_LIMIT = 2.5  # a busy machine may keep a process waiting for a second; the blocks of the guarded core are longer
+STALL_LIMIT = 6.0  # a busy machine may keep a process waiting for some seconds; what blocks the core has no end
 
 
 def events(log):
@@ -24,9 +24,10 @@ async def test_a_killed_process_leaves_no_order_and_no_secret(testnet, start, no
         assert len(await testnet.open_orders(tag_of("killed"))) == 3
         check_secrets(testnet, facts)
         core.kill()
-        await none_left("killed", 2.0)
-        await until(lambda: not alive(facts["guard"]), "the guard ends when its work is done", 10)
-        assert events(facts["log"])[-4:] == ["cancel", "clear", "done", "stop"]
+        await none_left("killed")
+        await until(lambda: not alive(facts["guard"]), "the guard ends when its work is done")
+        work = ("cancel", "clear", "done", "stop")
+        assert [event for event in events(facts["log"]) if event in work] == list(work)
         check_secrets(testnet, facts, running=False)
         assert [order.client_order_id for order in await testnet.open_orders(other.tag)] == [others]
 
@@ -50,9 +51,10 @@ async def test_a_blocked_loop_has_its_orders_cancelled_and_is_guarded_on(testnet
         # While the guard may still follow up what it did, orders of the recovered core are left alone.
         assert len(await testnet.open_orders(tag_of("blocked"))) == 3
         core.say(block)
-        assert await none_left("blocked", STALL_LIMIT + 2) > STALL_LIMIT / 2
+        assert await none_left("blocked") > STALL_LIMIT / 2
         if block == "c-call":
-            break  # it blocks for a minute or more
+            break  # no interrupt ends it
+        core.interrupt()
         assert await core.hear() == {"done": block}
         # What is placed before the guard hears of the recovery is cancelled, too.
         recovered = f"the guard says that the loop is back, {number}"
@@ -64,42 +66,45 @@ async def test_a_blocked_loop_has_its_orders_cancelled_and_is_guarded_on(testnet
 async def test_the_button_works_from_a_thread_while_the_loop_is_blocked_and_an_exit_cancels(testnet, start, none_left):
     core = start(name="pressed")
     facts = await core.hear()
-    began = time.monotonic()
-    core.say("button")
-    await none_left("pressed", 2.2)  # it is pressed after 0.2 s
-    assert await core.hear() == {"cancelled": 3, "verified": True}
-    assert time.monotonic() - began < 3
+    core.say("button")  # the loop is blocked until the word of the guard has come
+    assert await core.hear() == {"cancelled": 3, "verified": True, "cause": "command"}
+    assert await testnet.open_orders(tag_of("pressed")) == []
     core.say("rest")
     await core.hear()
     assert len(await testnet.open_orders(tag_of("pressed"))) == 3
     core.say("exit")
-    await none_left("pressed", 3.0)
-    await until(lambda: not alive(facts["guard"]), "the guard ends", 10)
+    await none_left("pressed")
+    await until(lambda: not alive(facts["guard"]), "the guard ends")
     assert "exits without stop" in str(read_diary(Path(facts["log"])))
 
 
 async def test_the_next_core_of_the_name_is_left_alone_by_the_guard_of_the_last(testnet, start, none_left):
     first = start(name="again")
     facts = await first.hear()
-    second = start(name="again", orders=2)
-    await asyncio.sleep(0)
+    left = {order.client_order_id for order in await testnet.open_orders(tag_of("again"))}
+    os.kill(facts["guard"], signal.SIGSTOP)  # so that it acts when the next core's orders rest
     first.kill()
-    await until(lambda: "end" in events(facts["log"]), "the first guard acts")
+    second = start(name="again", orders=2)
     await second.hear()
-    await until(lambda: not alive(facts["guard"]), "the first guard ends", 10)
-    assert len(await testnet.open_orders(tag_of("again"))) == 2
+    os.kill(facts["guard"], signal.SIGCONT)
+    await until(lambda: not alive(facts["guard"]), "the first guard ends")
+    assert "end" in events(facts["log"])
+    theirs = {order.client_order_id for order in await testnet.open_orders(tag_of("again"))}
+    assert len(theirs) == 2
+    assert not theirs & left
     second.kill()
-    await none_left("again", 2.0)
+    await none_left("again")
 
 
 async def test_an_exchange_that_does_not_answer_is_asked_until_it_does(testnet, start, none_left):
     name = "unreachable"
     core = start(name=name)
     facts = await core.hear()
-    await testnet.fault("drop_before", on="openOrders.status", seconds=1.5)
+    await testnet.fault("drop_before", on="openOrders.status", seconds=600)
     core.kill()
     await until(lambda: "unreachable" in events(facts["log"]), "the guard meets the fault")
     assert len(await testnet.open_orders(tag_of(name))) == 3
-    await none_left(name, 5.0)
-    await until(lambda: not alive(facts["guard"]), "the guard ends", 10)
+    await testnet.clear_faults()
+    await none_left(name)
+    await until(lambda: not alive(facts["guard"]), "the guard ends")
     assert "given up" not in events(facts["log"])

@@ -2,12 +2,15 @@
 
 ``python -m tests.support.guarded_core``: the first line is a JSON object (name, url, api_key, secret, stall_limit,
 orders). It answers with one JSON line when the orders rest and the guard is prepared, then acts on one word a line.
+What blocks its loop blocks it until the process is interrupted.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +20,7 @@ from decimal import Decimal
 from typing import Any, NoReturn
 
 import kit
+from tests.support.patient import be_patient
 
 PAIR = "BTC/USDT"
 PRICE = Decimal(50_000)
@@ -28,13 +32,12 @@ class _Address:
 
 
 def _spin() -> None:
-    end = time.monotonic() + 7
-    while time.monotonic() < end:
+    while True:
         pass
 
 
 BLOCKS: dict[str, Callable[[], Any]] = {
-    "sleep": lambda: time.sleep(7),
+    "sleep": lambda: time.sleep(600),
     "spin": _spin,
     "c-call": lambda: sum(range(10**10)),  # holds the GIL for a minute or more
 }
@@ -51,8 +54,16 @@ async def _rest(market: Any, count: int) -> None:
 
 
 def _press(guard: Any) -> None:
-    report = guard.cancel_now("the red button").result(10)
-    _say(cancelled=report.count, verified=report.verified)
+    """Block the loop until a thread has pressed the button and heard what came of it."""
+    heard = threading.Event()
+
+    def press() -> None:
+        report = guard.cancel_now("the red button").result(60)
+        _say(cancelled=report.count, verified=report.verified, cause=report.cause)
+        heard.set()
+
+    threading.Timer(0.2, press).start()
+    heard.wait(90)
 
 
 async def main() -> NoReturn:
@@ -69,14 +80,14 @@ async def main() -> NoReturn:
     while True:
         word = (await asyncio.to_thread(sys.stdin.readline)).strip()
         if word in BLOCKS:
-            BLOCKS[word]()
+            with contextlib.suppress(KeyboardInterrupt):
+                BLOCKS[word]()
             _say(done=word)
         elif word == "rest":
             await _rest(market, wanted["orders"])
             _say(guard=guard.state.pid)
         elif word == "button":
-            threading.Timer(0.2, _press, [guard]).start()
-            time.sleep(3)
+            _press(guard)
         elif word == "exit":
             sys.exit()  # as a kernel that shuts down: nothing is stopped
 
@@ -84,7 +95,7 @@ async def main() -> NoReturn:
 class GuardedCore:
     """The process as a test holds it."""
 
-    def __init__(self, testnet: kit.Testnet, name: str, *, stall_limit: float = 30.0, orders: int = 3) -> None:
+    def __init__(self, testnet: kit.Testnet, name: str, *, stall_limit: float = 300.0, orders: int = 3) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.guarded_core"],
             stdin=subprocess.PIPE,
@@ -109,6 +120,10 @@ class GuardedCore:
         line = await asyncio.wait_for(asyncio.to_thread(self._process.stdout.readline), timeout)
         return dict(json.loads(line))
 
+    def interrupt(self) -> None:
+        """End what blocks it."""
+        self._process.send_signal(signal.SIGINT)
+
     def kill(self) -> None:
         """End it as the kernel does: SIGKILL to its group, which the guard is not of."""
         self._process.kill()
@@ -131,5 +146,6 @@ def alive(pid: int) -> bool:
 
 
 if __name__ == "__main__":
+    be_patient()
     # As in a kernel: when it exits, nothing is cancelled and no ``finally`` runs.
     asyncio.new_event_loop().run_until_complete(main())

@@ -79,12 +79,19 @@ class RealKernel:
                         found.append(int(entry.name))
         return found
 
-    def begin(self, code: str) -> asyncio.Task[str]:
-        """Send a cell off; the task ends with what it printed."""
+    def begin(self, code: str, heard: asyncio.Event | None = None) -> asyncio.Task[str]:
+        """Send a cell off; the task ends with what it printed. ``heard`` is set when it has printed something."""
         client = self._client
         assert client is not None
         message_id = client.execute(code, store_history=False)
-        return asyncio.create_task(self._outcome(client, message_id))
+        return asyncio.create_task(self._outcome(client, message_id, heard or asyncio.Event()))
+
+    async def begun(self, code: str, timeout: float = 60.0) -> asyncio.Task[str]:
+        """Send a cell off and wait until the kernel is at it; the task ends with what it printed after ``begun``."""
+        heard = asyncio.Event()
+        cell = self.begin(f"print('begun', flush=True)\n{code}", heard)
+        await asyncio.wait_for(heard.wait(), timeout)
+        return cell
 
     def queue(self, code: str) -> None:
         """Send a cell off, and do not listen to what it says."""
@@ -95,7 +102,7 @@ class RealKernel:
         """Run a cell and return what it printed; raises ``CellFailed``."""
         return await asyncio.wait_for(self.begin(code), timeout)
 
-    async def _outcome(self, client: AsyncKernelClient, message_id: str) -> str:
+    async def _outcome(self, client: AsyncKernelClient, message_id: str, heard: asyncio.Event) -> str:
         printed, failed = "", ""
         while True:
             message: dict[str, Any] = await client.get_iopub_msg()
@@ -105,6 +112,7 @@ class RealKernel:
             match message["msg_type"]:
                 case "stream":
                     printed += content["text"]
+                    heard.set()
                 case "error":
                     failed = f"{content['ename']}: {content['evalue']}"
                 case "status" if content["execution_state"] == "idle":

@@ -118,6 +118,7 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, writt
     assert all(getattr(read, name).dtype == dtype for name, dtype in COLUMNS.items())
 
 
+@settings(deadline=None)
 @given(st.lists(decimal_numbers.filter(lambda number: number < 2**53 / 10**12), min_size=1, max_size=50))
 def test_decimal_numbers_become_integers_and_come_back(numbers: list[float]) -> None:
     values = np.array(numbers)

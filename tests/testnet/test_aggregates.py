@@ -26,6 +26,7 @@ def traded(pauses):
 
 
 @pytest.mark.parametrize("interval", INTERVALS)
+@settings(deadline=None)
 @given(moment=st.integers(1_600_000_000_000, 1_800_000_000_000))
 def test_a_moment_lies_in_its_candle_and_candles_follow_each_other(interval, moment):
     start = candle_start(interval, moment)
@@ -85,6 +86,7 @@ def test_a_day_forgets_what_is_older():
     assert stats.average_ticks == (6_000_700 + 6_001_400) / 2
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([60_000, 60_001, 60_002]), st.integers(1, 5)), min_size=1, max_size=12))
 def test_aggregates_hold_the_same_amounts_as_the_trades(makers):
     desk = Desk()

@@ -37,7 +37,7 @@ def make_connector(venue: FakeVenue, supervisor: TaskSupervisor, *, mode: str = 
 async def connector(venue: FakeVenue, supervisor: TaskSupervisor) -> AsyncIterator[Connector]:
     connector = make_connector(venue, supervisor)
     connector.open()
-    await connector.wait_ready(5)
+    await connector.wait_ready(60)
     yield connector
     await connector.close()
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def python(code: str) -> str:
     """Run code in a fresh interpreter, in which nothing of ccxt is loaded, and return what it printed."""
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -148,7 +148,7 @@ def go(number):
         start.abort()
 threads = [threading.Thread(target=go, args=(n,)) for n in range(6)]
 [one.start() for one in threads]
-[one.join(100) for one in threads]
+[one.join(500) for one in threads]
 print(errors, any(one.is_alive() for one in threads))
 """
     assert python(code) == "[] False"

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import time
 
 import pytest
 import pytest_asyncio
@@ -104,21 +105,22 @@ async def test_all_streams_share_one_connection(venue):
 async def test_trades_are_told_with_the_takers_side(venue):
     await venue.streaming()
     await venue.testnet.freeze_flow()
-    await asyncio.sleep(0.05)
-    count = len(venue.of(PublicTrade))
-    best = venue.book().sides()
+    best = await venue.exchange.fetch_order_book(PAIR)
+    recent = await venue.exchange.fetch_public_trades(PAIR, round((time.time() - 30) * 1000))
+    last = max((int(one.trade_id) for one in recent), default=0)
     await venue.testnet.trade(PAIR, TradeType.BUY, "0.00123")
     await venue.testnet.trade(PAIR, TradeType.SELL, "0.00321")
-    await eventually(
-        lambda: math.isclose(sum(one.amount for one in venue.of(PublicTrade)[count:]), 0.00444), "all that was traded"
-    )
+
+    def told():
+        return [one for one in venue.of(PublicTrade) if int(one.trade_id) > last]
+
+    await eventually(lambda: math.isclose(sum(one.amount for one in told()), 0.00444), "all that was traded")
+    bought = [one for one in told() if one.side is TradeType.BUY]
+    sold = [one for one in told() if one.side is TradeType.SELL]
     await venue.testnet.resume_flow()
-    told = venue.of(PublicTrade)[count:]
-    bought = [one for one in told if one.side is TradeType.BUY]
-    sold = [one for one in told if one.side is TradeType.SELL]
     assert math.isclose(sum(one.amount for one in bought), 0.00123)
     assert math.isclose(sum(one.amount for one in sold), 0.00321)
-    assert (bought[0].price, sold[0].price) == (best[1][0][0], best[0][0][0])
+    assert (bought[0].price, sold[0].price) == (min(best.asks)[0], max(best.bids)[0])
 
 
 async def test_questions(venue):
@@ -161,11 +163,11 @@ async def test_the_status(venue):
     await eventually(lambda: venue.of(PublicTrade), "a trade")
     status = venue.exchange.status()
     assert status["streams"][f"book {PAIR}"]["up"]
-    assert 0 <= status["streams"][f"book {PAIR}"]["age"] < 5
+    assert 0 <= status["streams"][f"book {PAIR}"]["age"] < 30
     assert status["frames"] > 0
     assert (status["bad_frames"], status["reconnects"], status["sink_errors"]) == (0, 0, 0)
-    assert 0 < status["round_trip"] < 1
-    assert abs(status["clock_offset"]) < 1
+    assert 0 < status["round_trip"] < 30
+    assert abs(status["clock_offset"]) <= status["round_trip"] / 2 + 0.1
     used, allowed = status["limits"]["usage"]["weight"]
     assert 0 < used < allowed == 5400
 
@@ -197,10 +199,11 @@ async def test_a_cut_connection(venue):
 
 async def test_an_exchange_that_refuses_new_connections_for_a_while(venue):
     await venue.streaming()
-    await venue.testnet.fault("cut_market", seconds=1.0)
+    await venue.testnet.fault("cut_market", seconds=600)
+    await eventually(lambda: venue.exchange.status()["streams"][f"book {PAIR}"]["failures"] >= 2, "refusals")
+    await venue.testnet.clear_faults()
     await recovered(venue)
     await same_book(venue)
-    assert venue.exchange.status()["streams"][f"book {PAIR}"]["failures"] >= 1
 
 
 async def test_a_gap(venue):
@@ -220,15 +223,19 @@ async def test_a_failing_snapshot(venue):
     await same_book(venue)
 
 
-async def test_a_silent_stream(venue, monkeypatch):
-    venue.exchange._streams._silence_after = 0.4
+async def test_a_silent_stream(venue):
     await venue.streaming()
-    await venue.testnet.fault("silent_stream", on="btcusdt@depth*", seconds=1.0)
-    await recovered(venue)
-    await eventually(lambda: venue.of(OrderBookDiff, PAIR), "updates")
-    status = venue.exchange.status()
-    assert status["silent"] >= 1
+    await venue.testnet.fault("silent_stream", on="btcusdt@depth*", seconds=600)
+    streams = venue.exchange._streams
+    streams._silence_after = streams._pairs[PAIR].silence = 0.4
+    await eventually(lambda: lost(venue), "the silence is noticed")
     assert "silent" in lost(venue)[0].reason
+    assert venue.exchange.status()["silent"] >= 1
+    streams._silence_after = streams._pairs[PAIR].silence = 30.0
+    await venue.testnet.clear_faults()
+    await recovered(venue)
+    count = len(venue.of(OrderBookDiff, PAIR))
+    await eventually(lambda: len(venue.of(OrderBookDiff, PAIR)) > count, "updates")
     await same_book(venue)
 
 
@@ -236,23 +243,28 @@ async def test_a_pair_that_does_not_trade_is_left_alone_longer_and_longer(venue)
     venue.exchange._streams._silence_after = 0.2
     await venue.streaming()
     await venue.testnet.freeze_flow()
+    streams = venue.exchange._streams._pairs[PAIR]
     try:
-        await eventually(lambda: len(lost(venue)) >= 3, "three tries")
-        assert venue.exchange._streams._pairs[PAIR].silence >= 1.6
+        await eventually(lambda: streams.silence >= 1.6, "three tries, each after twice the time")
+        assert len(lost(venue)) >= 3
     finally:
         await venue.testnet.resume_flow()
     venue.market.clear()
     await eventually(lambda: venue.of(OrderBookDiff, PAIR), "updates")
-    assert venue.exchange._streams._pairs[PAIR].silence == 0.2
+    await eventually(lambda: streams.silence == 0.2, "no more patience than before")
 
 
 async def test_a_black_hole_is_found_by_the_missing_pong(venue):
-    venue.exchange._session.data.streaming["keepAlive"] = 150
-    venue.exchange._streams._silence_after = 1.5  # a subscription that the hole swallowed is found by its silence
+    venue.exchange._session.data.streaming["keepAlive"] = 500
     await venue.streaming()
-    await venue.testnet.fault("black_hole", on="market", via="stream", seconds=1.0)
+    await venue.testnet.fault("black_hole", on="market", via="stream", seconds=600)
+    before = len(lost(venue))
+    await eventually(lambda: len(lost(venue)) > before, "the hole is found")
+    assert "ping-pong" in lost(venue)[-1].reason
+    venue.exchange._session.data.streaming["keepAlive"] = 30_000
+    await venue.testnet.clear_faults()
+    venue.exchange._streams._pairs[PAIR].silence = 1.5  # a subscription that the hole swallowed is found by its silence
     await recovered(venue)
-    assert "ping-pong" in lost(venue)[0].reason
     await same_book(venue)
 
 
@@ -299,7 +311,8 @@ async def test_the_clock_is_the_exchanges(testnet):
     await testnet.fault("skew", offset=30.0)
     async with side(testnet) as venue:
         await venue.streaming()
-        assert 29.5 < venue.exchange.status()["clock_offset"] < 30.5
+        status = venue.exchange.status()
+        assert abs(status["clock_offset"] - 30) <= status["round_trip"] / 2 + 0.1
         assert venue.exchange._session.data.options.get("timeDifference", 0) == 0
         assert await venue.exchange.fetch_balances(), "a signed request within the exchange's window"
 

@@ -74,7 +74,8 @@ async def opened(supervisor: TaskSupervisor, *, answers: bool = True) -> tuple[U
         refresh=dict,
     )
     supervisor.spawn(stream.open(), name="open")
-    await asyncio.sleep(0.01)
+    for _ in range(50):
+        await asyncio.sleep(0)
     return stream, exchange, time
 
 

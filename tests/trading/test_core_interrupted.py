@@ -25,9 +25,10 @@ async def core(venue):
     await core.stop()
 
 
-async def interrupted(work, seconds=0.3):
+async def interrupted(work, begun):
+    """Cancel what is done once it has begun, as an interrupted cell does."""
     task = asyncio.ensure_future(work)
-    await asyncio.sleep(seconds)
+    await until(begun)
     assert not task.done()
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -62,7 +63,7 @@ async def test_a_stop_that_is_interrupted_leaves_what_is_open_to_the_guard(core,
     await until(lambda: venue.open)
     guard = core.guarding.guard = FakeGuard()
     venue.auto = False
-    await interrupted(core.stop())
+    await interrupted(core.stop(timeout=60), lambda: venue.cancelled)
     assert guard.did == ["cancel on binance"]
     assert core.trading_state is TradingState.OFF
     assert "may be open" in caplog.text
@@ -75,7 +76,7 @@ async def test_a_removal_that_is_interrupted_is_remembered_by_stop(core, venue):
     await until(lambda: venue.open)
     guard = core.guarding.guard = FakeGuard()
     venue.auto = False
-    await interrupted(core.remove_connector("binance"))
+    await interrupted(core.remove_connector("binance", timeout=60), lambda: venue.cancelled)
     assert core.trading_state is TradingState.OFF
     await core.stop()
     assert guard.did == ["cancel on binance"]
@@ -94,14 +95,20 @@ async def test_a_removal_that_leaves_orders_is_remembered_by_stop(core, venue):
 async def test_a_live_connector_whose_checks_are_interrupted_does_not_stay(core, venue, monkeypatch):
     await core.add_connector("binance", [PAIR], name="data")
     await core.start()
-    venue.fetch_server_time, fast = _slowly(2.0), venue.fetch_server_time
-    venue.refuse = None
+    fast, asked = venue.fetch_server_time, asyncio.Event()
+
+    async def slowly():
+        if core.switch._checks.going:
+            asked.set()
+            await asyncio.Event().wait()
+        return await fast()
+
+    venue.fetch_server_time = slowly
     adding = asyncio.ensure_future(connect(core))
-    await until(lambda: core.switch._checks.going, 10)
+    await until(asked.is_set)
     adding.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await adding
-    venue.fetch_server_time = fast
     assert "binance" not in core.connectors
     assert core.trading_state is TradingState.OFF
 
@@ -131,27 +138,19 @@ async def test_an_interrupt_just_after_the_name_was_taken_gives_it_back(core, mo
 
     async def slowly(instance):
         await own(instance)
-        await asyncio.sleep(10)
+        await asyncio.Event().wait()
 
     monkeypatch.setattr(CoreInstance, "_own", slowly)
-    await interrupted(connect(core))
+    await interrupted(connect(core), lambda: core._instance._lock.held and core.supervisor.names)
     assert not core._instance._lock.held
     assert core.supervisor.names == ()
-
-
-def _slowly(seconds):
-    async def answer():
-        await asyncio.sleep(seconds)
-        return 0.0
-
-    return answer
 
 
 async def test_a_replacement_that_is_interrupted_leaves_the_old_one_usable(core, venue):
     market = await connect(core)
     market.buy(PAIR, Decimal(1), kit.OrderType.LIMIT, Decimal(99))
     venue.auto = False
-    await interrupted(connect(core, mode="data"))
+    await interrupted(connect(core, mode="data"), lambda: venue.cancelled)
     venue.auto = True
     assert core.connectors["binance"] is market
     market.buy(PAIR, Decimal(1), kit.OrderType.LIMIT, Decimal(98))
@@ -185,7 +184,7 @@ async def test_waiting_for_a_predecessor_that_is_interrupted_waits_again(core, v
     await until(lambda: venue.open)
     venue.auto = False
     successor = TradingCore("interrupted", tick_size=0.1, tables=False, guard=False)
-    await interrupted(connect(successor))
+    await interrupted(connect(successor), lambda: venue.cancelled)
     assert TradingCore("interrupted", tick_size=0.1) is successor
     again = asyncio.ensure_future(connect(successor))
     await asyncio.sleep(0.2)

@@ -75,7 +75,9 @@ async def test_records_of_a_core_and_its_tasks_are_its_own():
         tasks.spawn(later(), name="later")
 
     await one.run(begin())
-    await asyncio.sleep(0.01)
+    async with asyncio.timeout(60):
+        while not one.errors.items:
+            await asyncio.sleep(0)
     assert [text.partition("\n")[0] for _, _, text in lines(one)] == [
         "from the call",
         "from a task",

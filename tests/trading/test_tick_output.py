@@ -136,15 +136,15 @@ def test_a_log_record_within_comes_once(book, monkeypatch, capsys):
 
 
 def test_it_costs_next_to_nothing(book):
-    def taken(context, number=2_000):
+    def taken(context, number=200):  # few, so that some of them go through on a busy machine without a break
         begin = time.perf_counter()
         for _ in range(number):
             with context:
                 pass
         return time.perf_counter() - begin
 
-    ours = min(taken(TickOutput(book)) for _ in range(20))
-    assert ours < 100 * min(taken(nullcontext()) for _ in range(20))
+    ours = min(taken(TickOutput(book)) for _ in range(200))
+    assert ours < 100 * min(taken(nullcontext()) for _ in range(200))
 
 
 def test_a_cell_that_begins_during_another_threads_tick_prints_below_itself(book, monkeypatch):

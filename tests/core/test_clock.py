@@ -846,15 +846,16 @@ def test_what_cannot_be_ticked_is_refused_when_it_is_added() -> None:
 # --- with real time, and with a patched loop ----------------------------------------------------------------------
 
 
-async def test_real_time_ticks_arrive_on_time() -> None:
-    clock, probe = Clock(tick_size=0.01, late_threshold=5.0), Probe()
+async def test_real_time_ticks_are_never_early_and_all_told_of() -> None:
+    clock, probe = Clock(tick_size=0.01, late_threshold=60.0), Probe()
     lateness: list[float] = []
     probe.on_tick = lambda timestamp: lateness.append(SYSTEM_TIME.time() - timestamp)
     clock.add_iterator(probe)
-    await clock.run_til(SYSTEM_TIME.time() + 0.1)
+    end = SYSTEM_TIME.time() + 0.1
+    await clock.run_til(end)
     stats = clock.stats
-    assert 9 <= stats.ticks + stats.ticks_skipped <= 11
-    assert all(0 <= late < 5.0 for late in lateness)
+    assert stats.ticks + stats.ticks_skipped == pytest.approx(max(0.0, (end - probe.starts[0]) / 0.01), abs=1)
+    assert all(late >= 0 for late in lateness)
 
 
 NESTED = """
@@ -872,14 +873,16 @@ class Nesting(TimeIterator):
         asyncio.get_running_loop().run_until_complete(asyncio.sleep(0.25))
         self.inside = False
         self.seen.append(round(timestamp * 10))
+        if len(self.seen) == 4:
+            raise StopIteration
 
 async def main():
-    clock = Clock(tick_size=0.1, late_threshold=10)
+    clock = Clock(tick_size=0.1, late_threshold=60)
     clock.add_iterator(Nesting())
-    await clock.run_til(clock.time() + 1.0)
+    await clock.run()
     stats = clock.stats
     assert stats.child_errors == 0, stats
-    assert len(Nesting.seen) == stats.ticks >= 2 and stats.ticks_skipped >= 4, stats
+    assert len(Nesting.seen) == stats.ticks == 4 and stats.ticks_skipped >= 3, stats
     print("good")
 
 asyncio.run(main())
@@ -887,5 +890,5 @@ asyncio.run(main())
 
 
 def test_a_tick_that_drives_the_loop_does_not_tick_inside_itself() -> None:
-    done = subprocess.run([sys.executable, "-c", NESTED], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", NESTED], capture_output=True, text=True, timeout=600, check=False)
     assert done.stdout.strip() == "good", done.stderr

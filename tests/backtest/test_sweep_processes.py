@@ -1,6 +1,7 @@
 """Sweeps on real worker processes."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import psutil
 import pytest
 
 import kit
+from kit.backtest.sweep_driver import Driver
 from kit.backtest.sweep_errors import SweepFailed
 from kit.errors import NetworkUnavailable
 from tests.support.made_market import BALANCES, RULES, made_events
@@ -23,6 +25,17 @@ from tests.support.made_market import BALANCES, RULES, made_events
 ROOT = Path(__file__).resolve().parents[2]
 COMMON = {"rules": RULES, "balances": BALANCES, "progress": False}
 PMM = {"order_amount": "0.01", "order_refresh_time": 3}
+
+
+PATIENCE = 120.0
+ASLEEP = 600.0
+
+
+def is_tracker(process):
+    """Tell multiprocessing's tracker of semaphores, of a cluster of one's own: it stays as long as this process."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return "resource_tracker" in " ".join(process.cmdline())
+    return False
 
 
 @pytest.fixture(autouse=True)
@@ -35,9 +48,7 @@ def nothing_is_left(tmp_path):
     before = set(psutil.Process().children(recursive=True))
     yield
     left = set(psutil.Process().children(recursive=True)) - before
-    # multiprocessing's tracker of semaphores, of a cluster of one's own, stays as long as this process
-    left = {child for child in left if "resource_tracker" not in " ".join(child.cmdline())}
-    assert not left
+    assert not psutil.wait_procs([child for child in left if not is_tracker(child)], timeout=PATIENCE)[1]
     assert not list((tmp_path / "cache" / "sweeps").glob("*"))
 
 
@@ -119,7 +130,7 @@ def test_what_a_strategy_prints_is_no_answer(events):
 def test_processes_end_with_their_parent(tmp_path):
     """Also when it is killed, in the middle of a trial."""
     script = tmp_path / "script.py"
-    script.write_text(textwrap.dedent(SCRIPT.format(root=str(ROOT), reached=str(tmp_path / "reached"))))
+    script.write_text(textwrap.dedent(SCRIPT.format(root=str(ROOT), reached=str(tmp_path / "reached"), asleep=ASLEEP)))
     environment = {**os.environ, "KIT_CACHE": str(tmp_path / "left")}  # nobody is there to remove the sweep's folder
     process = subprocess.Popen(
         [sys.executable, str(script)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
@@ -131,7 +142,7 @@ def test_processes_end_with_their_parent(tmp_path):
         process.kill()
         process.wait()
     assert len(children) == 2
-    assert not psutil.wait_procs(children, timeout=20)[1]
+    assert not psutil.wait_procs(children, timeout=PATIENCE)[1]  # the trials would have slept for much longer
 
 
 def test_a_strategy_of_a_configurations_file(events, tmp_path):
@@ -148,8 +159,10 @@ def test_errors_travel_with_their_kind(events):
     assert isinstance(caught.value.__cause__, ValueError)
 
 
-async def test_the_loop_goes_on_during_a_sweep_and_cancelling_keeps_what_is_done(events, tmp_path):
-    turns = 0
+async def test_the_loop_goes_on_during_a_sweep_and_cancelling_keeps_what_is_done(events, tmp_path, monkeypatch):
+    turns, told = 0, []
+    take = Driver._take
+    monkeypatch.setattr(Driver, "_take", lambda self, pool, ended: (take(self, pool, ended), told.append(ended)))
 
     async def others():
         nonlocal turns
@@ -167,7 +180,7 @@ async def test_the_loop_goes_on_during_a_sweep_and_cancelling_keeps_what_is_done
 
         if number == 3:
             Path(reached).touch()
-            time.sleep(60)
+            time.sleep(600)
         return kit.PureMarketMaking(
             markets["binance"], "BTC/USDT", bid_spread="0.00001", ask_spread="0.00001", order_amount="0.01"
         )
@@ -176,7 +189,7 @@ async def test_the_loop_goes_on_during_a_sweep_and_cancelling_keeps_what_is_done
     work = asyncio.create_task(
         kit.sweep_async(slow_at_three, events, {"number": range(5)}, workers=1, objective="fills", **COMMON)
     )
-    while not Path(reached).exists():
+    while turns <= 20 or not Path(reached).exists() or sum(ended is not None for ended in told) < 3:
         assert not work.done()
         await asyncio.sleep(0.05)
     work.cancel()
@@ -186,7 +199,6 @@ async def test_the_loop_goes_on_during_a_sweep_and_cancelling_keeps_what_is_done
     partial = caught.value.partial
     assert partial.interrupted
     assert partial.frame().state.tolist() == ["done"] * 3 + ["not run"] * 2
-    assert turns > 20
 
 
 SCRIPT = """
@@ -201,7 +213,7 @@ SCRIPT = """
     def slow_from_three(markets, number):
         if number >= 3:
             Path({reached!r}).touch()
-            time.sleep(60)
+            time.sleep({asleep})
         return kit.PureMarketMaking(
             markets["binance"], "BTC/USDT", bid_spread="0.00001", ask_spread="0.00001", order_amount="0.01"
         )
@@ -213,7 +225,7 @@ SCRIPT = """
 
 
 def _await(reached, process):
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 2 * PATIENCE
     while not reached.exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -222,7 +234,7 @@ def _await(reached, process):
 
 def test_ctrl_c_keeps_what_is_done_in_a_script_without_a_main_guard(tmp_path):
     script, reached = tmp_path / "script.py", tmp_path / "reached"
-    script.write_text(textwrap.dedent(SCRIPT.format(root=str(ROOT), reached=str(reached))))
+    script.write_text(textwrap.dedent(SCRIPT.format(root=str(ROOT), reached=str(reached), asleep=ASLEEP)))
     process = subprocess.Popen(
         [sys.executable, "-W", "error::ResourceWarning", str(script)],
         stdout=subprocess.PIPE,
@@ -233,8 +245,7 @@ def test_ctrl_c_keeps_what_is_done_in_a_script_without_a_main_guard(tmp_path):
     try:
         _await(reached, process)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers, too
-        begun = time.monotonic()
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)  # the trials under way would have slept for much longer
     finally:
         process.kill()
     lines = out.splitlines()
@@ -245,7 +256,6 @@ def test_ctrl_c_keeps_what_is_done_in_a_script_without_a_main_guard(tmp_path):
     assert "done" in told["states"][:3], (out, err)
     assert told["states"][3:] == ["not run"] * 3, (out, err)
     assert process.returncode == 0, (out, err)
-    assert time.monotonic() - begun < 45, err  # the trials that were under way would have slept for 60 s
     assert "Traceback" not in err, err
 
 

@@ -28,7 +28,7 @@ def test_unlock_asks_by_a_box_that_does_not_show_what_is_typed(tmp_path: Path):
     file = EncryptedFile(tmp_path / "keys.json", work=2**4)
     file.unlock(PHRASE)
     file.put(KeyName("binance"), Credentials("the-key", "the-secret"))
-    manager, client = start_new_kernel(env={**os.environ, "KIT_CONFIG": str(tmp_path)})
+    manager, client = start_new_kernel(startup_timeout=300, env={**os.environ, "KIT_CONFIG": str(tmp_path)})
     asked, printed = [], []
 
     def answer(message):
@@ -40,8 +40,8 @@ def test_unlock_asks_by_a_box_that_does_not_show_what_is_typed(tmp_path: Path):
             printed.append(message["content"]["text"])
 
     try:
-        client.execute_interactive("import kit\n" + CELL, allow_stdin=False, output_hook=note, timeout=60)
-        client.execute_interactive(CELL, stdin_hook=answer, output_hook=note, timeout=60)
+        client.execute_interactive("import kit\n" + CELL, allow_stdin=False, output_hook=note, timeout=300)
+        client.execute_interactive(CELL, stdin_hook=answer, output_hook=note, timeout=300)
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)

@@ -139,9 +139,7 @@ def test_a_blocked_loop_times_out_and_the_call_is_taken_back(core: CoreThread) -
     assert called == []
 
 
-def test_a_call_that_began_but_does_not_end_is_ambiguous(
-    core: CoreThread, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_call_that_began_but_does_not_end_is_ambiguous(core: CoreThread, monkeypatch: pytest.MonkeyPatch) -> None:
     affinity = LoopAffinity(core.loop)
     release, began = threading.Event(), threading.Event()
 

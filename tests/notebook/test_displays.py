@@ -92,7 +92,7 @@ async def core(venue):
     market = await core.add_connector("binance", [PAIR], mode="live", credentials=CREDENTIALS)
     core.strategy = Quoter(market, PAIR)
     await core.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not market.in_flight_orders:
             await asyncio.sleep(0.01)
     yield core
@@ -357,11 +357,11 @@ async def test_in_a_kernel_figures_are_loaded_while_connecting_and_elsewhere_not
         "warm()\n"
         "from kit.notebook.warming import warm_up\n"
         "thread = warm_up()\n"
-        "thread.join(60)\n"
+        "thread.join(500)\n"
         "print(thread is warm_up(), thread.daemon, 'plotly.io._renderers' in sys.modules)\n"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
-    told, _ = await asyncio.wait_for(process.communicate(), 90)
+    told, _ = await asyncio.wait_for(process.communicate(), 600)
     assert told.decode().split() == ["False", "False", "True", "True", "True"]
 
 
@@ -370,7 +370,7 @@ async def test_the_history_of_a_core_that_runs_in_a_thread_is_had_from_here(venu
     market = await core.add_connector("binance", [PAIR], mode="live", credentials=CREDENTIALS)
     core.strategy = Quoter(market, PAIR)
     await core.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not len(core.pnl_history):
             await asyncio.sleep(0.05)
     assert core.pnl_history["trading_pair"].tolist()[:1] == [PAIR]

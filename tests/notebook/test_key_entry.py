@@ -140,7 +140,7 @@ def test_commands_run_on_a_thread_and_are_answered(keys):
     sent = Sent()
     panel = KeyPanel(KeyModel(), sent)
     panel.receive({"kind": "command", "id": "a", "number": 1, **entry()})
-    assert sent.came.wait(10)
+    assert sent.came.wait(60)
     assert sent.messages[0] == {
         "kind": "answer",
         "id": "a",
@@ -161,7 +161,7 @@ def test_a_crash_tells_nothing_that_was_typed(keys, monkeypatch, caplog):
     before = len(ERRORS)
     with caplog.at_level(logging.DEBUG):
         panel.receive({"kind": "command", "id": "a", "number": 1, **entry()})
-        assert sent.came.wait(10)
+        assert sent.came.wait(60)
     assert sent.messages[0]["text"] == "failed with ValueError"
     assert len(ERRORS) == before + 1
     assert SECRET not in caplog.text + str(ERRORS.items)

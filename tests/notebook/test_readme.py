@@ -6,10 +6,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from kit.__main__ import build_parser
 from kit.backtest.config import read_config
+from tests.support.patient_notebook import run_patiently
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 
@@ -25,11 +25,8 @@ def blocks(language: str) -> list[str]:
 @pytest.mark.filterwarnings("default::ResourceWarning")
 async def test_the_cells_run(tmp_path, monkeypatch):
     monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
-    sources = [block.replace("sleep(20)", "sleep(10)") for block in blocks("python")]
-    cells = [nbformat.v4.new_code_cell(source) for source in [*sources, _LAST]]
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    client = NotebookClient(notebook, timeout=90, kernel_name="python3", resources={"metadata": {"path": tmp_path}})
-    await client.async_execute()
+    cells = [nbformat.v4.new_code_cell(source) for source in [*blocks("python"), _LAST]]
+    cells = await run_patiently(nbformat.v4.new_notebook(cells=cells), monkeypatch, tmp_path)
     outputs = [output for cell in cells for output in cell.outputs]
     assert not [output.get("text") for output in outputs if output.get("name") == "stderr"]
     assert any("the same decisions" in str(output.get("data", {}).get("text/plain")) for output in outputs)

@@ -264,7 +264,7 @@ async def test_a_panel_follows_its_core_to_the_loop_that_it_starts_on():
     assert model.threads == [threading.get_ident()]
     loop = CoreLoop("thread", "panel")
     model.affinity = LoopAffinity(loop.find())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(model.threads) < 4:
             await asyncio.sleep(0.01)
     assert threading.get_ident() not in model.threads[1:]

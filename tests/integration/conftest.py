@@ -6,7 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from kit.testnet import Testnet
+from tests.support.patient import PATIENT
 from tests.support.stack import Stack, connected, fill_book
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name, seconds in PATIENT:
+        monkeypatch.setattr(module, name, seconds)
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,7 @@ class Placement:
     options: dict[str, Any] = field(default_factory=dict)
     takes: bool = False
     cancel: bool = False
+    sent_again: bool = False
 
 
 HTML = "<html><body>502 Bad Gateway</body></html>"
@@ -64,7 +65,7 @@ PLACEMENTS = {
     "504 with -1007": Placement("error", RESTS, {"status": 504, "code": -1007, "after": True}),
     "400 with -1006": Placement("error", RESTS, {"status": 400, "code": -1006, "after": True}),
     "-1021 although matched": Placement("error", RESTS, {"status": 400, "code": -1021, "after": True}),
-    "-1008 before matching": Placement("error", RESTS, {"status": 503, "code": -1008}),
+    "-1008 before matching": Placement("error", RESTS, {"status": 503, "code": -1008}, sent_again=True),
     "refused for good": Placement("error", FAILED, {"status": 400, "code": -2010, "message": "Not today."}),
 }
 
@@ -123,7 +124,7 @@ class Run(NamedTuple):
 
 async def struck(stack: Stack, fault_id: int) -> None:
     """Wait until a fault has been used up."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while any(fault["id"] == fault_id for fault in await stack.testnet.faults() if fault["left"] != 0):
             await asyncio.sleep(0.01)
 
@@ -140,6 +141,8 @@ async def place_all(stack: Stack) -> dict[str, str]:
         await struck(stack, fault_id)
         if case.ends == CANCELLED:
             await stack.until(lambda order_id=order_id: stack.order(order_id).is_done, f"the end of: {name}")
+        if case.sent_again:  # before the next fault is there, which is not for this order
+            await stack.until(lambda order_id=order_id: stack.order(order_id).exchange_order_id, f"the end of: {name}")
     return order_ids
 
 
@@ -155,7 +158,7 @@ async def cancel_all(stack: Stack) -> dict[str, str]:
         if case.filled:
             await stack.hit(AMOUNT)
         if case.always:
-            await stack.until(lambda order_id=order_id: settled(stack, [order_id]), f"the end of: {name}", 20)
+            await stack.until(lambda order_id=order_id: settled(stack, [order_id]), f"the end of: {name}")
             await stack.testnet.clear_faults(case.kind)
         else:
             await struck(stack, fault_id)
@@ -184,10 +187,10 @@ async def run(stack: Stack, *, silent: bool) -> Run:
     placed = await place_all(stack)
     to_cancel = await cancel_all(stack)
     ids = [*to_cancel.values(), *placed.values()]
-    await stack.until(lambda: settled(stack, ids), "every order's end", 45)
+    await stack.until(lambda: settled(stack, ids), "every order's end", 120)
     await stack.testnet.clear_faults()
     # A cancel is wanted until the order has ended: what failed is asked for again.
-    await stack.until(lambda: all(stack.order(one).is_done for one in to_cancel.values()), "every cancel's end", 30)
+    await stack.until(lambda: all(stack.order(one).is_done for one in to_cancel.values()), "every cancel's end")
     assert stack.market.user_stream_tracker is not None
     await stack.market.user_stream_tracker.poll()  # due every two minutes; balances were told by nobody
     await stack.settled()

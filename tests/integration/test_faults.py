@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from kit.connectors import ccxt_exchange, ccxt_user_stream
+from kit.connectors import ccxt_exchange, ccxt_limits, ccxt_requests, ccxt_user_stream
 from kit.connectors.ccxt_market_streams import MarketStreams
 from kit.connectors.connector import Connector
 from kit.orders import user_stream_tracker
@@ -60,13 +60,14 @@ async def test_market_socket_cut(stack):
 
 
 async def test_market_socket_cut_and_refused_for_a_while(stack):
-    await stack.testnet.fault("cut_market", seconds=1.0)
+    await stack.testnet.fault("cut_market", seconds=600)
     await stack.until(lambda: not stack.market.ready, "not ready while the book cannot be trusted")
     assert not stack.told("readiness.order_books")
+    await stack.until(lambda: stack.told(f"port.streams.book {PAIR}.failures") >= 1, "it tries again in vain")
     await stack.stir()
+    await stack.testnet.clear_faults()
     await stack.settled()
     assert stack.told(f"books.{PAIR}.lost") >= 1
-    assert stack.told(f"port.streams.book {PAIR}.failures") >= 1
 
 
 async def test_depth_updates_missing(stack):
@@ -85,7 +86,7 @@ async def test_depth_updates_missing(stack):
 
 async def until_struck(stack, kind):
     """Wait until a fault has been used up."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while any(fault["kind"] == kind for fault in await stack.testnet.faults()):
             await asyncio.sleep(0.02)
 
@@ -97,7 +98,7 @@ async def test_silent_market_stream(testnet, monkeypatch):
         await stack.stir()
         await testnet.fault("silent_stream", on="btcusdt@*")
         await stack.stir()
-        await stack.until(lambda: not stack.market.ready, "stale: the exchange has news, the stream has none", 10)
+        await stack.until(lambda: not stack.market.ready, "stale: the exchange has news, the stream has none")
         assert stack.told(f"books.{PAIR}.stale") or stack.told(f"books.{PAIR}.lost")
         await testnet.clear_faults()
         await stack.settled()
@@ -110,13 +111,12 @@ async def test_silent_market_stream(testnet, monkeypatch):
 async def test_a_quiet_market_is_not_taken_for_a_silent_stream(testnet, monkeypatch):
     monkeypatch.setitem(Connector.__init__.__kwdefaults__, "stale_after", 0.5)
     async with connected(testnet) as stack:
-        seen = []
-        end = time.monotonic() + 2.0
-        while time.monotonic() < end:
-            seen.append(stack.market.ready)
-            await asyncio.sleep(0.02)
-        assert all(seen)
+        for _ in range(4):
+            await asyncio.sleep(0.6)  # longer than that
+            await stack.until(lambda: stack.market.ready, "the book was compared, and is right")
         await stack.settled()
+        assert (stack.book.lost, stack.book.resyncs) == (0, 0)
+        assert stack.told("port.reconnects") == stack.told("port.silent") == 0
 
 
 async def test_undecodable_market_frame(stack):
@@ -148,13 +148,14 @@ async def test_market_frames_of_the_wrong_shape(stack, payload):
 async def test_user_socket_cut_while_orders_fill_and_end(stack):
     orders = await three_orders(stack)
     before = stack.user.reconciliations
-    await stack.testnet.fault("cut_user", seconds=1.0)
+    await stack.testnet.fault("cut_user", seconds=600)
     await stack.until(lambda: not stack.market.ready, "the loss is noticed")
     assert not stack.told("readiness.user_stream")
     await shuffle(stack, orders)
     placed_meanwhile = stack.buy(INSIDE - 1)
     await stack.until(lambda: stack.events_of(placed_meanwhile), "orders can be placed in the gap")
     await stack.testnet.trade(PAIR, "sell", HALF, INSIDE + 1, time_in_force="IOC")  # completes the second
+    await stack.testnet.clear_faults()
     await stack.settled()
     assert stack.events_of(orders[0]) == FILLED
     assert stack.events_of(orders[1]) == ["BuyOrderCreated", "OrderFilled", "OrderFilled", "BuyOrderCompleted"]
@@ -190,7 +191,7 @@ async def test_silent_user_stream_is_noticed_by_the_next_request(stack):
     await stack.testnet.fault("silent_stream", on="user")
     await shuffle(stack, orders)
     another = stack.buy(INSIDE - 1)
-    await stack.until(lambda: stack.user.losses == 1, "5 s without word of an accepted order", 10)
+    await stack.until(lambda: stack.user.losses == 1, "5 s without word of an accepted order")
     await stack.testnet.clear_faults()
     await stack.settled()
     assert stack.events_of(another) == ["BuyOrderCreated"]
@@ -216,18 +217,26 @@ async def test_silent_user_stream_is_backed_up_by_polling(stack, monkeypatch):
 async def test_reconciliation_is_repeated_until_the_exchange_answers(stack):
     orders = await three_orders(stack)
     for operation in ("openOrders.status", "myTrades", "account.status"):
-        await stack.testnet.fault("error", on=operation, status=503)
+        await stack.testnet.fault("error", on=operation, status=503, seconds=600)
     await stack.testnet.fault("cut_user")
     await stack.until(lambda: stack.user.losses == 1, "the loss is noticed")
     await shuffle(stack, orders)
     await stack.until(lambda: "reconciliation" in stack.user.last_error, "the failure is shown")
     assert not stack.market.ready
+    await stack.testnet.clear_faults()
     await stack.settled()
     shuffled(stack, orders)
     assert stack.told("user_stream.last_error") == ""
 
 
-async def test_429_on_an_order_is_waited_for_and_the_order_placed_once(stack):
+@pytest.fixture
+def orders_wait(monkeypatch):
+    """Let new orders wait for the limits for longer than the 5 s after which they fail."""
+    for module in (ccxt_limits, ccxt_requests):
+        monkeypatch.setattr(module, "LONGEST_WAIT", 60.0)
+
+
+async def test_429_on_an_order_is_waited_for_and_the_order_placed_once(stack, orders_wait):
     await stack.testnet.fault("error", on="order.place", status=429, code=-1003, message="Too many requests.")
     sent = time.monotonic()
     order_id = stack.buy()
@@ -242,7 +251,7 @@ async def test_429_on_an_order_is_waited_for_and_the_order_placed_once(stack):
 async def test_order_limit_of_the_exchange_loses_no_order(stack):
     await stack.testnet.set_limits(orders_10s=1)
     order_ids = [stack.buy(INSIDE - step) for step in range(6)]
-    await stack.until(lambda: all(stack.events_of(order_id) for order_id in order_ids), "every order's fate", 20)
+    await stack.until(lambda: all(stack.events_of(order_id) for order_id in order_ids), "every order's fate")
     await stack.testnet.set_limits(orders_10s=100)
     assert stack.port["limits"]["refusals"] >= 1
     refused = [order_id for order_id in order_ids if stack.events_of(order_id) == ["OrderFailure"]]
@@ -251,18 +260,21 @@ async def test_order_limit_of_the_exchange_loses_no_order(stack):
     await stack.settled()
 
 
-async def test_418_is_obeyed(stack):
+async def test_418_is_obeyed(stack, orders_wait):
     await stack.until(lambda: stack.market.ready, "ready")
-    await stack.testnet.set_limits(weight=1, ban_after=0, ban_seconds=2)
+    await stack.testnet.set_limits(weight=1, ban_after=0, ban_seconds=6)
+    banned = time.monotonic()  # or later
     order_id = stack.buy()
-    await stack.until(lambda: stack.port["limits"]["refusals"] == 1, "the ban is noticed")
+    await stack.until(lambda: stack.port["limits"]["refusals"] >= 1, "the ban is noticed")
     await stack.testnet.set_limits(weight=6000, ban_after=10, ban_seconds=120)
-    before = (await stack.testnet.stats())["rest_requests"]
-    banned = time.monotonic()
     other = stack.buy(INSIDE - 1)
-    while time.monotonic() - banned < 1.0:
-        assert (await stack.testnet.stats())["rest_requests"] == before
+    seen = set()
+    while time.monotonic() - banned < 6.0:
+        requests = (await stack.testnet.stats())["rest_requests"]
+        if time.monotonic() - banned < 6.0:
+            seen.add(requests)
         await asyncio.sleep(0.05)
+    assert len(seen) <= 1, "it went on asking"
     await stack.until(lambda: stack.events_of(order_id) and stack.events_of(other), "both orders' fate")
     assert stack.events_of(order_id) == stack.events_of(other) == ["BuyOrderCreated"]
     await stack.settled()
@@ -271,16 +283,18 @@ async def test_418_is_obeyed(stack):
 async def test_rest_black_hole(stack, monkeypatch):
     orders = await three_orders(stack)
     monkeypatch.setattr(stack.market, "check_timeout", 0.5)
-    await stack.testnet.fault("black_hole", via="rest", seconds=2.5)
+    await stack.testnet.fault("black_hole", via="rest", seconds=600)
     await stack.testnet.fault("cut_user")
     stack.market.request_check()
     await stack.until(lambda: stack.market.network_status.name == "NOT_CONNECTED", "the failed check is noticed")
     assert stack.told("network") == "NOT_CONNECTED"
     assert stack.told("last_error")
     await shuffle(stack, orders)
-    await stack.settled(30)
+    await stack.testnet.clear_faults()
+    monkeypatch.setattr(stack.market, "check_timeout", 30.0)
+    await stack.settled()
     shuffled(stack, orders)
-    assert stack.told("network") == "CONNECTED"
+    await stack.until(lambda: stack.told("network") == "CONNECTED", "the check is made again")
 
 
 async def test_everything_is_a_black_hole(testnet, monkeypatch):
@@ -289,11 +303,12 @@ async def test_everything_is_a_black_hole(testnet, monkeypatch):
     monkeypatch.setitem(MarketStreams.__init__.__kwdefaults__, "silence_after", 1.0)
     async with connected(testnet) as stack:
         orders = await three_orders(stack)
-        await testnet.fault("black_hole", seconds=2.0)
+        await testnet.fault("black_hole", seconds=600)
         await shuffle(stack, orders)
         await stack.stir()
         await stack.until(lambda: stack.user.losses and stack.book.lost, "half-open connections are noticed")
-        await stack.settled(20)
+        await testnet.clear_faults()
+        await stack.settled()
         shuffled(stack, orders)
 
 
@@ -303,7 +318,7 @@ async def test_clock_skew(stack, offset):
     await stack.testnet.fault("skew", offset=offset)
     second = stack.buy(INSIDE - 1)
     await stack.until(lambda: stack.events_of(second), "an order after the exchange's clock was set")
-    assert stack.told("port.clock_offset") == pytest.approx(offset, abs=1)
+    assert stack.told("port.clock_offset") == pytest.approx(offset, abs=5)
     await stack.testnet.fault("cut_user")
     await stack.until(lambda: stack.user.losses == 1, "the loss is noticed")
     await stack.hit(AMOUNT)
@@ -335,7 +350,7 @@ async def test_exchange_stands_still_for_a_while():
                 os.kill(testnet.pid, signal.SIGCONT)
             await stack.hit(AMOUNT, stack.order(orders[0]).price)
             await stack.until(lambda: stack.order(orders[2]).is_done and stack.events_of(placed_meanwhile), "both ends")
-            await stack.settled(30)
+            await stack.settled()
             assert stack.events_of(orders[0]) == FILLED
             assert stack.events_of(orders[1]) == ["BuyOrderCreated"]
             assert stack.events_of(orders[2]) == CANCELLED
@@ -346,10 +361,9 @@ async def test_exchange_stands_still_for_a_while():
 async def test_stop_in_a_black_hole_is_bounded_and_says_what_may_be_left(testnet):
     async with connected(testnet) as stack:
         order_id = await stack.rest()
-        await testnet.fault("black_hole", seconds=60)
-        began = time.monotonic()
-        report = await stack.core.stop(timeout=1.0)
-        assert time.monotonic() - began < 11
+        await testnet.fault("black_hole", seconds=600)
+        async with asyncio.timeout(60):
+            report = await stack.core.stop(timeout=1.0)
         assert report.orders_left == {stack.market.name: [order_id]}
         assert report.tasks_left == []
         await testnet.clear_faults()
@@ -365,11 +379,10 @@ async def test_exchange_killed(monkeypatch):
         await stack.until(lambda: not stack.market.ready, "not ready at once")
         stack.market.request_check()
         await stack.until(lambda: stack.market.last_error, "the error is shown")
-        assert stack.told("network") == "NOT_CONNECTED"
+        await stack.until(lambda: stack.told("network") == "NOT_CONNECTED", "it shows as not connected")
         lost = stack.buy(INSIDE - 1)
-        began = time.monotonic()
-        report = await stack.core.stop(timeout=2.0)
-        assert time.monotonic() - began < 8
+        async with asyncio.timeout(60):
+            report = await stack.core.stop(timeout=2.0)
         assert not report.clean
         assert report.tasks_left == []
         # What the exchange never confirmed is told as left, and so is nothing else.

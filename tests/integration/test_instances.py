@@ -39,7 +39,7 @@ class Process:
         line = await asyncio.wait_for(asyncio.to_thread(self._process.stdout.readline), timeout)
         return json.loads(line)
 
-    async def until(self, condition, what, timeout=20.0):
+    async def until(self, condition, what, timeout=60.0):
         end = time.monotonic() + timeout
         while not condition(facts := await self.ask()):
             assert time.monotonic() < end, f"waited {timeout:g} s for {what}: {facts}"

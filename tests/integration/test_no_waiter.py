@@ -10,6 +10,8 @@ from tests.support.stack import INSIDE, PAIR, SYMBOL
 
 BURST = 3_000
 SMALL = Decimal("0.0001")
+SOON = 30.0
+"""Seconds: a stream that is silent is helped by questions only after a minute."""
 WATCHING = ("/user orders", "/user fills", "/user balances")
 
 
@@ -23,13 +25,13 @@ async def test_an_update_that_nobody_awaits_is_delivered(stack):
     await asyncio.wait(pumps)
     (cancelled,) = await stack.testnet.cancel_orders(order_id)
     assert cancelled.client_order_id == order_id
-    await stack.until(lambda: "OrderCancelled" in stack.events_of(order_id), "the cancel is heard of", 2)
+    await stack.until(lambda: "OrderCancelled" in stack.events_of(order_id), "the cancel is heard of", SOON)
 
 
 async def test_a_single_fill_is_delivered_at_once(stack):
     order_id = await stack.rest()
     await stack.hit(stack.order(order_id).amount)
-    await stack.until(lambda: "BuyOrderCompleted" in stack.events_of(order_id), "the fill is heard of", 1)
+    await stack.until(lambda: "BuyOrderCompleted" in stack.events_of(order_id), "the fill is heard of", SOON)
     await stack.settled()
 
 
@@ -56,7 +58,7 @@ async def test_a_burst_of_3000_trades_drops_none(stack):
     taker = await stack.testnet.trade(PAIR, "buy", BURST * SMALL, INSIDE, time_in_force="IOC")
     assert taker.filled == BURST * SMALL
     assert (await stack.testnet.stats())["trades"][SYMBOL] - before == BURST
-    await stack.until(lambda: len(heard) >= BURST, "every trade", 20)
+    await stack.until(lambda: len(heard) >= BURST, "every trade")
     assert heard == [str(before + 1 + number) for number in range(BURST)]
     assert stack.told(f"books.{PAIR}.trades") == BURST
     await stack.settled()
@@ -66,6 +68,6 @@ async def test_an_order_of_ours_that_trades_3000_times_is_filled_3000_times(stac
     """The same on the private stream: order, fill and balance messages, and the answer to the request, all at once."""
     await rest_many(stack.testnet)
     order_id = stack.buy(INSIDE, BURST * SMALL)
-    await stack.until(lambda: "BuyOrderCompleted" in stack.events_of(order_id), "the order is filled", 20)
+    await stack.until(lambda: "BuyOrderCompleted" in stack.events_of(order_id), "the order is filled")
     await stack.settled()
     assert len(stack.order(order_id).order_fills) == BURST

@@ -28,12 +28,11 @@ async def test_the_code_of_the_readme_runs():
         assert core.running
         await run(second + '\nquoter = core.strategy = Quoter(market, "BTC/USDT")', namespace)
         quoter = namespace["quoter"]
-        async with asyncio.timeout(20):
-            while not quoter.active_orders:
+        async with asyncio.timeout(60):
+            while not (quoter.active_orders and market.get_order_book("BTC/USDT").synced):
                 await asyncio.sleep(0.05)
         quoter.did_fill_order(kit.types.events.OrderFilledEvent(0.0, "id", "BTC/USDT", None, None, 1, 1))
         assert quoter.health.total_errors == 0
-        assert market.get_order_book("BTC/USDT").synced
     finally:
         await run(ending, namespace)
     assert namespace["report"].clean

@@ -11,7 +11,7 @@ from kit.orders import order_resolver
 from kit.testnet import Testnet
 from tests.support.stack import PAIR, connected, until
 
-SECONDS = 8.0
+ROUNDS = 27
 FAULTS = (
     ("cut_market", {}),
     ("cut_user", {}),
@@ -55,19 +55,17 @@ async def test_a_market_maker_in_a_storm_of_faults(monkeypatch, seed):
             order_refresh_time=0.5,
             filled_order_delay=0.2,
         )
-        loop = asyncio.get_running_loop()
-        end = loop.time() + SECONDS
-        while loop.time() < end:
+        for _ in range(ROUNDS):
             kind, options = rng.choice(FAULTS)
             await testnet.fault(kind, **options)
             await asyncio.sleep(rng.uniform(0.1, 0.5))
         await testnet.clear_faults()
-        await until(lambda: stack.market.ready, "ready again", 30)
-        await until(lambda: stack.fills, "fills go on", 30)
+        await until(lambda: stack.market.ready, "ready again")
+        await until(lambda: stack.fills, "fills go on")
         stack.core.strategy = None
-        await until(lambda: not stack.open_orders, "every order's end", 30)
+        await until(lambda: not stack.open_orders, "every order's end")
         await testnet.freeze_flow()
-        await stack.settled(30, levels=100)
+        await stack.settled(levels=100)
         assert len(stack.core.orders) > 3
         assert sum((await testnet.stats())["faults_struck"].values()) > 3
         assert stack.told("port.reconnects") >= 1

@@ -60,7 +60,8 @@ async def test_strategies_of_both_go_on_side_by_side(testnet):
             strategy = Quoter(stack.market, PAIR)
             strategy.price = price
             stack.core.strategy = strategy
-        await until(lambda: len(one.open_orders) == len(two.open_orders) == 1, "both quote")
+        for stack in (one, two):
+            await until(lambda stack=stack: "BuyOrderCreated" in [name for name, _ in stack.events], "its order rests")
         assert (await one.core.stop()).clean
         (order,) = await testnet.open_orders()
         assert order.client_order_id in two.open_orders

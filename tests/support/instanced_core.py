@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 import kit
+from tests.support.patient import be_patient
 
 PAIR = "BTC/USDT"
 
@@ -54,6 +55,7 @@ async def _connect(core: kit.TradingCore, url: str, key: str, secret: str, mode:
 async def main() -> None:
     name, *where = sys.argv[1:]
     core = kit.TradingCore(name, tick_size=0.1, guard=False)
+    core.disarm_rules = kit.DisarmRules(loop_lag=None, behind=None, book_silence=None, account_silence=None)
     while True:
         word = (await asyncio.to_thread(sys.stdin.readline)).strip()
         if word == "connect":
@@ -72,4 +74,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    be_patient()
     asyncio.run(main())

@@ -76,17 +76,23 @@ def _call(command: Sequence[str], variables: Mapping[str, str]) -> int:
     its process group is not the terminal's.
     """
     posix = sys.platform != "win32"
-    server = subprocess.Popen(  # noqa: S603  (our own interpreter, the user's own options)
-        command, env={**os.environ, **variables}, process_group=0 if posix else None
-    )
+    server: subprocess.Popen[bytes] | None = None
+    asked = False
 
     def end(_number: int, _frame: object) -> None:
-        if posix:
+        nonlocal asked
+        asked = True
+        if posix and server is not None:
             server.terminate()
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if posix else (signal.SIGINT,)
     previous = {number: signal.signal(number, end) for number in numbers}
     try:
+        server = subprocess.Popen(  # noqa: S603  (our own interpreter, the user's own options)
+            command, env={**os.environ, **variables}, process_group=0 if posix else None
+        )
+        if posix and asked:  # while it was being started
+            server.terminate()
         return server.wait()
     finally:
         for number, handler in previous.items():

@@ -165,7 +165,7 @@ async def test_a_key_is_tried_on_the_testnet(monkeypatch, capsys):
             report = json.loads(out)
             assert (report["can_read"], report["can_trade"]) == (read, trade)
             assert credentials.secret not in out
-            assert abs(report["clock_offset"]) < 1
+            assert abs(report["clock_offset"]) < 30  # half of what a busy machine takes to answer, in seconds
 
 
 def test_the_testnet_of_its_own(capsys):

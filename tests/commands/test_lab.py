@@ -91,7 +91,7 @@ def test_every_signal_ends_jupyterlab_in_order(tmp_path, number):
         "import signal, sys, time\n"
         "def stop(number, _):\n    time.sleep(0.5)\n    print('orderly', number, flush=True)\n    sys.exit(7)\n"
         "for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):\n    signal.signal(number, stop)\n"
-        "print('up', flush=True)\ntime.sleep(30)\n"
+        "print('up', flush=True)\ntime.sleep(600)\n"
     )
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     process = subprocess.Popen(
@@ -103,8 +103,20 @@ def test_every_signal_ends_jupyterlab_in_order(tmp_path, number):
     )
     assert process.stdout.readline() == "up\n"
     os.killpg(process.pid, number)
-    rest, _ = process.communicate(timeout=20)
+    rest, _ = process.communicate(timeout=120)
     assert (rest, process.returncode) == (f"orderly {int(signal.SIGTERM)}\n", 7)
+
+
+def test_a_signal_that_comes_while_jupyterlab_is_being_started_ends_it(monkeypatch):
+    start = subprocess.Popen
+
+    def interrupted(*arguments, **options):
+        process = start(*arguments, **options)
+        signal.raise_signal(signal.SIGINT)
+        return process
+
+    monkeypatch.setattr(lab.subprocess, "Popen", interrupted)
+    assert lab._call([sys.executable, "-c", "import time; time.sleep(600)"], {}) == -signal.SIGTERM
 
 
 def test_it_copies_shipped_notebooks_and_never_overwrites_the_users_copy(tmp_path, monkeypatch):

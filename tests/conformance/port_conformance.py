@@ -75,7 +75,7 @@ class Venue:
         return list(fills.values())
 
 
-async def eventually(condition: Callable[[], Any], what: str, timeout: float = 10.0) -> Any:
+async def eventually(condition: Callable[[], Any], what: str, timeout: float = 60.0) -> Any:
     """Wait until ``condition()`` is true and return what it returned; fail with ``what`` after ``timeout`` seconds."""
     end = time.monotonic() + timeout
     while not (value := condition()):
@@ -138,7 +138,9 @@ class PortConformance:
         assert all(isinstance(value, Decimal) for value in (rule.min_price_increment, rule.maker_fee, rule.taker_fee))
 
     async def test_the_exchanges_clock_is_told(self, venue):
-        assert abs(await venue.market_data.fetch_server_time() - time.time()) < 5
+        before = time.time()
+        told = await venue.market_data.fetch_server_time()
+        assert before - 1 < told < time.time() + 1
 
     async def test_the_stream_begins_with_a_snapshot_and_applies_without_a_gap(self, venue):
         await venue.market_data.subscribe([venue.pair])
@@ -158,7 +160,7 @@ class PortConformance:
 
     async def test_public_trades_are_streamed(self, venue):
         await venue.market_data.subscribe([venue.pair])
-        trade = (await eventually(lambda: venue.of(PublicTrade), "a public trade", 20))[0]
+        trade = (await eventually(lambda: venue.of(PublicTrade), "a public trade"))[0]
         assert trade.trading_pair == venue.pair
         assert trade.price > 0
         assert trade.amount > 0
@@ -170,9 +172,11 @@ class PortConformance:
         await venue.market_data.subscribe([venue.pair])
         await eventually(lambda: venue.of(OrderBookDiff), "a book update")
         await venue.market_data.unsubscribe([venue.pair])
-        await asyncio.sleep(0.3)  # frames that were under way
-        venue.market_messages.clear()
-        await asyncio.sleep(0.5)
+        for _ in range(60):  # frames that were under way; a stream that goes on is never silent for so long
+            venue.market_messages.clear()
+            await asyncio.sleep(0.5)
+            if not venue.of(OrderBookDiff, venue.market_messages):
+                break
         assert venue.of(OrderBookDiff, venue.market_messages) == []
         await venue.market_data.subscribe([venue.pair])
         await eventually(lambda: venue.of(OrderBookSnapshot), "a fresh snapshot after subscribing again")

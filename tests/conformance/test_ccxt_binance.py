@@ -22,7 +22,8 @@ class TestCcxtBinance(PortConformance):
     @pytest.fixture
     async def venue(self, testnet):
         supervisor = TaskSupervisor("conformance")
-        exchange = CcxtExchange("binance", supervisor, endpoint=testnet, credentials=testnet.credentials, trading=True)
+        options = {"credentials": testnet.credentials, "recv_window": 60}  # a busy machine delivers later than in 2.5 s
+        exchange = CcxtExchange("binance", supervisor, endpoint=testnet, trading=True, **options)
         yield Venue(exchange, exchange, exchange, PAIR)
         await exchange.close()
         assert await supervisor.close() == []

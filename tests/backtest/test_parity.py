@@ -19,19 +19,29 @@ from kit.trading_core import TradingCore
 from kit.types.market import OrderBookSnapshot, StreamLost
 from kit.types.orders import Balance, BalanceUpdate, CancelFailed, OrderState, OrderUpdate, UserStreamStatus
 from tests.support.fake_venue import PAIR, FakeVenue
-from tests.support.faked_core import CREDENTIALS, connect
+from tests.support.faked_core import CREDENTIALS, connect, until
+from tests.support.patient import PATIENT
+
+UNHURRIED = kit.DisarmRules(loop_lag=None, behind=None)
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch):
+    for module, name, seconds in PATIENT:
+        monkeypatch.setattr(module, name, seconds)
 
 
 @pytest.fixture
 async def core(venue):
     core = TradingCore("parity", tick_size=0.02, guard=False)
+    core.disarm_rules = UNHURRIED
     yield core
     await core.stop()
 
 
 async def ticks(core, count):
     end = core.clock.stats.ticks + count
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while core.clock.stats.ticks < end:
             await asyncio.sleep(0.002)
 
@@ -148,9 +158,12 @@ async def test_parameters_errors_and_refusals_are_replayed(core, venue, tmp_path
 
 async def test_losses_swaps_and_orders_by_hand_are_replayed(core, venue, tmp_path):
     async def trouble(market):
-        venue.emit(StreamLost(PAIR, 0.0, "planned"))
-        await ticks(core, 3)
-        assert not market.ready
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(venue, "fetch_order_book", lambda _: asyncio.Event().wait())  # so that it stays lost
+            venue.emit(StreamLost(PAIR, 0.0, "planned"))
+            await until(lambda: not market.ready)
+            await ticks(core, 3)
+            assert not market.ready
         move(venue, 103.0)
         await ticks(core, 3)
         by_hand = market.sell(PAIR, Decimal(1), kit.OrderType.LIMIT, Decimal(200))
@@ -422,6 +435,7 @@ async def test_paper_that_goes_live_and_back_is_replayed(tmp_path, monkeypatch):
     data = FakeVenue()
     monkeypatch.setattr(connector_manager, "CcxtExchange", lambda *_, trading, **__: live if trading else data)
     core = TradingCore("parity of two accounts", tick_size=0.02, guard=False, tables=False)
+    core.disarm_rules = UNHURRIED
 
     class Spender(Follower):
         def on_tick(self, timestamp):
@@ -435,6 +449,7 @@ async def test_paper_that_goes_live_and_back_is_replayed(tmp_path, monkeypatch):
     await ticks(core, 5)
     await core.go_live()
     await ticks(core, 5)
+    await until(lambda: live.open)
     live.fill(next(iter(live.open)), "0.01", "99")
     await ticks(core, 3)
     await core.go_paper()
@@ -545,8 +560,7 @@ async def test_whatever_happens_is_replayed(core, venue, tmp_path, monkeypatch, 
         monkeypatch.setattr(core.switch, "disarm", lambda cause: None)
 
     async def storm(market):
-        end = asyncio.get_running_loop().time() + 2.5
-        while asyncio.get_running_loop().time() < end:
+        for _ in range(250):  # 2.5 s, or more on a busy machine
             for _ in range(rng.randrange(4)):
                 stir(venue, market, core, rng)
             await asyncio.sleep(rng.random() * 0.02)

@@ -6,6 +6,7 @@ import pytest
 from kit.__main__ import main
 from kit.commands import doctor_checks
 from kit.commands.doctor_checks import Finding, look
+from kit.core.manual_time import ManualTime
 
 
 @pytest.fixture(autouse=True)
@@ -82,14 +83,21 @@ def test_a_check_that_breaks_is_a_finding():
     assert look(broken) == Finding("broken", "bad", "could not be looked at: OSError: no such thing")
 
 
-@pytest.mark.parametrize(("offset", "verdict"), [(0.0, "good"), (1.0, "look"), (-5.0, "bad")])
-async def test_a_clock_that_is_off(offset, verdict, monkeypatch):
+@pytest.mark.parametrize(
+    ("offset", "back", "verdict"),
+    [(0.0, 0.0, "good"), (1.0, 0.0, "look"), (-5.0, 0.0, "bad"), (0.0, 3.0, "good"), (-5.0, 3.0, "bad")],
+)
+async def test_a_clock_that_is_off_is_told_from_a_slow_answer(offset, back, verdict, monkeypatch):
     import kit.connectors.ccxt_exchange as module
-    from kit.core.clock import SYSTEM_TIME
+
+    time = ManualTime(1_700_000_000.0)
 
     async def off(self) -> float:
-        return SYSTEM_TIME.time() + offset
+        there = time.time() + offset
+        time.jump(back)
+        return there
 
+    monkeypatch.setattr("kit.core.clock.SYSTEM_TIME", time)
     monkeypatch.setattr(module.CcxtExchange, "fetch_server_time", off)
     finding = await doctor_checks.clock("binance", None)
     assert finding.verdict == verdict

@@ -100,6 +100,7 @@ async def test_silent_market_stream(testnet, monkeypatch):
         await stack.stir()
         await stack.until(lambda: not stack.market.ready, "stale: the exchange has news, the stream has none")
         assert stack.told(f"books.{PAIR}.stale") or stack.told(f"books.{PAIR}.lost")
+        await stack.until(lambda: stack.told("port.silent"), "its silence is noticed")
         await testnet.clear_faults()
         await stack.settled()
         await stack.stir()

@@ -34,7 +34,7 @@ class Process:
         )
         self.pid = self._process.pid
 
-    async def ask(self, word="look", timeout=60.0):
+    async def ask(self, word="look", timeout=180.0):
         self._process.stdin.write(word + "\n")
         line = await asyncio.wait_for(asyncio.to_thread(self._process.stdout.readline), timeout)
         return json.loads(line)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -10,8 +11,9 @@ import pytest
 import kit
 from kit.connectors.client_order_ids import tag_of
 from kit.errors import NotReady
+from kit.guard.diary import read_diary
 from kit.trading.switch import TradingState
-from tests.support.stack import PAIR, until
+from tests.support.stack import LENIENT, PAIR, until
 
 OFF, PAPER, ARMED, LIVE = TradingState.OFF, TradingState.PAPER, TradingState.ARMED, TradingState.LIVE
 
@@ -34,14 +36,14 @@ class Desk:
     async def on_exchange(self) -> int:
         return len(await self.testnet.open_orders(tag_of(self.core.name)))
 
-    async def count(self, expected: int, timeout: float = 10.0) -> None:
+    async def count(self, expected: int, timeout: float = 60.0) -> None:
         end = time.monotonic() + timeout
         while (found := await self.on_exchange()) != expected:
             assert time.monotonic() < end, f"{found} orders on the exchange, not {expected}"
             await asyncio.sleep(0.05)
 
-    async def gone_back(self, state: TradingState, *words: str, timeout: float = 20.0) -> None:
-        await until(lambda: self.core.trading_state is state, f"{state}: {self.core.switch}", timeout)
+    async def gone_back(self, state: TradingState, *words: str) -> None:
+        await until(lambda: self.core.trading_state is state, f"{state}: {self.core.switch}")
         assert any(word in self.core.switch.reason for word in words), self.core.switch
         assert self.core.switch.reason in self.core.strategy.pause_reason
         assert await self.on_exchange() == 0
@@ -54,6 +56,7 @@ class Desk:
 async def desk(testnet, name, *, mode="paper", balances=None, strategy=Quoter, **options):
     await testnet.clear_faults()
     core = kit.TradingCore(name, tick_size=0.1, tables=False, **{"guard": False, **options})
+    core.disarm_rules = LENIENT
     balances = {"USDT": 5000, "BTC": 1} if mode == "paper" else None
     market = await core.add_connector("binance", [PAIR], mode=mode, endpoint=testnet, balances=balances)
     core.strategy = strategy(market, PAIR)
@@ -77,9 +80,8 @@ async def test_from_paper_to_live_and_back(testnet):
 
         checks = await core.arm()
         assert core.trading_state is ARMED, [str(check) for check in checks]
-        assert {check.name for check in checks if check.outcome != "passed"} <= {"loop lag", "guard"}, [
-            str(c) for c in checks
-        ]
+        slow = {"loop lag", "guard", "clock skew"}  # a busy machine may be warned of these
+        assert {check.name for check in checks if check.outcome != "passed"} <= slow, [str(c) for c in checks]
         assert core.guard.state.accounts == ("binance",)
         assert await here.on_exchange() == 0
 
@@ -175,19 +177,22 @@ async def test_a_wrong_secret_stays_on_paper(testnet):
 
 async def test_a_stream_that_is_really_cut_ends_it(testnet):
     async with desk(testnet, "cut stream") as here:
-        here.core.disarm_rules = kit.DisarmRules(book_silence=1.5)
+        here.core.disarm_rules = replace(LENIENT, book_silence=1.5)
         await here.core.go_live()
         await here.count(2)
-        await testnet.fault("cut_market", seconds=6.0)
+        await testnet.fault("cut_market", seconds=600)
         await here.gone_back(PAPER, "the book of BTC/USDT on binance has been lost")
 
 
 async def test_a_real_stall_that_the_guard_answers_ends_it(testnet):
-    async with desk(testnet, "real stall", mode="live", guard=True, stall_limit=1.0) as here:
+    async with desk(testnet, "real stall", mode="live", guard=True, stall_limit=6.0) as here:
         await here.count(2)
-        await until(lambda: here.core.guard.state.prepared, "the guard has tried the keys", 30)
-        before = len(here.core.orders)
-        time.sleep(2.5)  # a cell that blocks
+        await until(lambda: here.core.guard.state.prepared, "the guard has tried the keys")
+        before, log = len(here.core.orders), here.core.guard.log_path
+        end = time.monotonic() + 60
+        while "clear" not in [entry.event for entry in read_diary(log)]:  # a cell that blocks until the guard has acted
+            assert time.monotonic() < end
+            time.sleep(0.1)
         await here.gone_back(OFF, "the loop stood still for", "the guard acted: 2 orders cancelled (stall")
         assert len(here.core.orders) == before  # not one order was placed on a world that is gone
         assert here.core.guard.state.last_report.cause == "stall"

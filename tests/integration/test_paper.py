@@ -89,7 +89,7 @@ async def test_market_making_on_paper_fills_at_prices_that_the_tape_explains(cor
         filled_order_delay=0.5,
     )
     await core.start()
-    await until(lambda: len(tape.fills) >= 4, "four fills", 120)
+    await until(lambda: len(tape.fills) >= 4, "four fills", 300)
     core.strategy = None
     await until(lambda: not market.in_flight_orders, "all orders cancelled")
     lines = len(tape.lines)

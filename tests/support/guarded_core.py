@@ -115,7 +115,7 @@ class GuardedCore:
         assert self._process.stdin is not None
         self._process.stdin.write(line + "\n")
 
-    async def hear(self, timeout: float = 60.0) -> dict[str, Any]:
+    async def hear(self, timeout: float = 180.0) -> dict[str, Any]:
         assert self._process.stdout is not None
         line = await asyncio.wait_for(asyncio.to_thread(self._process.stdout.readline), timeout)
         return dict(json.loads(line))

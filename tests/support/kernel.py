@@ -55,7 +55,7 @@ class RealKernel:
     async def _connect(self) -> None:
         client = self._client = self._manager.client()
         client.start_channels()
-        await client.wait_for_ready(timeout=60)
+        await client.wait_for_ready(timeout=180)
 
     def _disconnect(self) -> None:
         if self._client is not None:
@@ -86,7 +86,7 @@ class RealKernel:
         message_id = client.execute(code, store_history=False)
         return asyncio.create_task(self._outcome(client, message_id, heard or asyncio.Event()))
 
-    async def begun(self, code: str, timeout: float = 60.0) -> asyncio.Task[str]:
+    async def begun(self, code: str, timeout: float = 180.0) -> asyncio.Task[str]:
         """Send a cell off and wait until the kernel is at it; the task ends with what it printed after ``begun``."""
         heard = asyncio.Event()
         cell = self.begin(f"print('begun', flush=True)\n{code}", heard)
@@ -98,7 +98,7 @@ class RealKernel:
         assert self._client is not None
         self._client.execute(code, store_history=False)
 
-    async def run(self, code: str, timeout: float = 60.0) -> str:
+    async def run(self, code: str, timeout: float = 180.0) -> str:
         """Run a cell and return what it printed; raises ``CellFailed``."""
         return await asyncio.wait_for(self.begin(code), timeout)
 

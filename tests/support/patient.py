@@ -11,6 +11,7 @@ PATIENT = (
     (preflight, "SLOW_ANSWER", 30.0),
     (preflight, "TOO_LATE", 30.0),
     (guard, "_START_PATIENCE", 60.0),
+    (guard, "_STOP_PATIENCE", 60.0),
 )
 """Module, name and seconds: for ``monkeypatch.setattr`` in a test's own process."""
 

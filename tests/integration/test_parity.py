@@ -13,7 +13,7 @@ import pytest
 import kit
 from kit.backtest.parity import parity
 from kit.testnet import Testnet
-from tests.support.stack import PAIR, until
+from tests.support.stack import LENIENT, PAIR, until
 
 SECONDS = float(os.environ.get("KIT_PARITY_SECONDS", "60"))
 CHANGES = (
@@ -55,7 +55,7 @@ async def session_of(core: kit.TradingCore, market, testnet: Testnet, folder: Pa
             await testnet.fault("cut_market", seconds=1.5)
             await testnet.fault("cut_user", seconds=1.5)
     assert disconnected
-    await until(lambda: market.ready, "ready again", 20)
+    await until(lambda: market.ready, "ready again")
     await asyncio.sleep(2)
     await core.stop()
     return session.path
@@ -79,6 +79,7 @@ def check(report) -> None:
 async def market_of(tmp_path):
     testnet = await Testnet.start("parity", seed=3)
     core = kit.TradingCore("parity session", tick_size=0.5, guard=False)
+    core.disarm_rules = LENIENT
 
     async def connect(**options):
         return await core.add_connector("binance", [PAIR], endpoint=testnet, **options)

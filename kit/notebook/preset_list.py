@@ -18,22 +18,13 @@ class PresetList:
     def __init__(self, params: LiveParams, texts: Mapping[str, ParamText]) -> None:
         self._params = params
         self._texts = texts
-        self._seen: tuple[int, int] | None = None
         self._names: tuple[str, ...] = ()
 
     def names(self) -> tuple[str, ...]:
-        """Return the names there are; the same object as long as the folder is the same."""
-        folder = preset_folder(type(self._params.model))
-        try:
-            facts = folder.stat()
-        except OSError:
-            seen = None
-        else:
-            seen = (facts.st_ino, facts.st_mtime_ns)
-        if seen is None or seen != self._seen:
-            names = () if seen is None else preset_names(type(self._params.model))
-            self._names = self._names if names == self._names else names
-            self._seen = seen
+        """Return the names there are; the same object as long as they are the same."""
+        names = preset_names(type(self._params.model))
+        if names != self._names:
+            self._names = names
         return self._names
 
     def load(self, name: str) -> dict[str, Any]:

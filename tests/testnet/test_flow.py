@@ -70,7 +70,7 @@ LIVELIER = {
 @pytest.mark.parametrize("name", ["recorded", "lively"])
 def test_the_stream_has_the_figures_of_the_recorded_one(name):
     scene = FlowScene(seed=5, profile=RECORDED if name == "recorded" else None)
-    rows = compare(measure(scene.record(240), tick_units=scene.info.tick_units), RECORDED_SPOT)
+    rows = compare(measure(scene.record(180), tick_units=scene.info.tick_units), RECORDED_SPOT)
     wrong = []
     print(f"\n{name:26} {'recorded':>10} {'flow':>10} {'ratio':>7}  allowed")
     for row in rows:
@@ -88,7 +88,7 @@ def test_the_book_has_about_a_thousand_levels_a_side_and_keeps_them():
     scene = FlowScene(seed=2)
     assert 850 < len(scene.market.bids) < 1150
     assert 850 < len(scene.market.asks) < 1150
-    for until in (60, 120, 180):
+    for until in (60, 120):
         scene.flow.step(until)
         assert 600 < len(scene.market.bids) < 1700
         assert 600 < len(scene.market.asks) < 1700
@@ -199,9 +199,9 @@ class User:
 )
 def test_quotes_a_twentieth_to_a_tenth_of_a_percent_away_fill_within_half_a_minute(half_spread, refresh, usual):
     """Whole orders filled in 30 s; the most that can fill are two at once, and again at once after each fill."""
-    fills = [len(User(FlowScene(seed=seed), half_spread, refresh).make_market(30)) for seed in range(7)]
+    fills = [len(User(FlowScene(seed=seed), half_spread, refresh).make_market(30)) for seed in range(3)]
     assert min(fills) >= 1, fills
-    assert sorted(fills)[3] >= usual, fills
+    assert sorted(fills)[1] >= usual, fills
 
 
 def check(scene):
@@ -400,9 +400,10 @@ def test_preparing_twice_changes_nothing():
 def test_a_change_of_the_book_costs_little_and_not_more_as_time_goes_by():
     """Counted in calls, some 50 each: 2 % of a core for BTCUSDT."""
     scene = FlowScene(seed=1)
-    for until in (10, 60, 70):
+    for until in (5, 40):
+        scene.flow.step(until)
         before = scene.market.last_update_id
-        work = calls(lambda until=until: scene.flow.step(until))
+        work = calls(lambda until=until: scene.flow.step(until + 5))
         assert work / (scene.market.last_update_id - before) < 100
 
 

@@ -17,6 +17,7 @@ def lab(tmp_path_factory):
     root, state = tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("lab")
     for notebook in (ROOT / "notebooks").glob("*.ipynb"):
         shutil.copy(notebook, root)
+    lab_module.copy_quickstart(root)
     server = lab_module.LabServer(root, state)
     yield server
     server.stop()
@@ -39,9 +40,9 @@ def exchange(lab):
 
 @pytest.fixture
 def page(chromium, lab):
-    context = chromium.new_context(viewport={"width": 1280, "height": 1000})
-    yield context.new_page()
-    context.close()
+    page = lab_module.new_page(chromium, 1280, 1000)
+    yield page
+    page.context.close()
     lab.end_kernels()
 
 

@@ -28,7 +28,7 @@ with open("endpoint.json") as file:
 endpoint = SimpleNamespace(url=told["url"], credentials=kit.Credentials(told["api_key"], told["secret"]))"""
 
 
-def until(condition: Callable[[], T], what: str, timeout: float = 15.0, pause: float = 0.05) -> T:
+def until(condition: Callable[[], T], what: str, timeout: float = 30.0, pause: float = 0.05) -> T:
     """Wait until ``condition()`` is true and return what it returned; fail with ``what`` after ``timeout`` seconds."""
     end = time.monotonic() + timeout
     while not (value := condition()):
@@ -47,7 +47,7 @@ class Exchange:
         self._thread.start()
         self.testnet = self.wait(Testnet.start(name))
 
-    def wait(self, coroutine: Coroutine[Any, Any, T], timeout: float = 30.0) -> T:
+    def wait(self, coroutine: Coroutine[Any, Any, T], timeout: float = 60.0) -> T:
         """Run a coroutine and return its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout)
 
@@ -61,7 +61,7 @@ class Exchange:
     def mid_price(self) -> float:
         """The middle of the best prices of BTC/USDT, in quote."""
         address = f"{self.testnet.url}/api/v3/ticker/bookTicker?symbol=BTCUSDT"
-        with urllib.request.urlopen(address, timeout=10) as answer:
+        with urllib.request.urlopen(address, timeout=30) as answer:
             best = json.load(answer)
         return (float(best["bidPrice"]) + float(best["askPrice"])) / 2
 

@@ -17,16 +17,23 @@ COLOURS = """canvas => {
     for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200) found.add(data.slice(i, i + 3).join());
     return found.size; }"""
 
-# Ask the kernel, as a cell would, and return what it prints.
+# What the notebook holds, whether or not it is drawn yet.
+_ERRORS = """() => window.jupyterapp.shell.currentWidget.content.widgets
+    .flatMap(cell => cell.model.type === 'code' ? cell.model.outputs.toJSON() : [])
+    .filter(output => output.output_type === 'error')
+    .map(output => `${output.ename}: ${output.evalue}`)"""
+
+# Ask the kernel, as a cell would, and return what it prints, or its error.
 _ASK = """async code => {
     const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
     let text = '';
     const future = kernel.requestExecute({ code, store_history: false });
     future.onIOPub = message => {
-        if (message.header.msg_type === 'stream') text += message.content.text;
+        if (message.header.msg_type === 'stream' && message.content.name === 'stdout') text += message.content.text;
         if (message.header.msg_type === 'error') text += message.content.ename + ': ' + message.content.evalue;
     };
-    await future.done;
+    const limit = new Promise((_, fail) => setTimeout(() => fail(new Error('no answer within 180 s')), 180000));
+    await Promise.race([future.done, limit]);
     return text; }"""
 
 _BEGIN = """code => {
@@ -119,13 +126,13 @@ class Notebook:
         open_notebook(self.page, self.lab, self.name)
         return self
 
-    def run_all(self, timeout: float = 120.0) -> None:
+    def run_all(self, timeout: float = 300.0) -> None:
         """Run every cell and wait for the end."""
         run_all(self.page, timeout * 1000)
 
     def errors(self) -> list[str]:
-        """Return the errors that the cells show."""
-        return self.page.locator(".jp-Notebook .jp-OutputArea-output[data-mime-type*=error]").all_inner_texts()
+        """Return the errors that the cells ended with."""
+        return list(self.page.evaluate(_ERRORS))
 
     def begin_cell(self, number: int) -> None:
         """Start one cell and do not wait for its end."""

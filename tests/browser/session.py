@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +13,48 @@ from playwright.sync_api import expect
 from kit.connectors.client_order_ids import tag_of
 from kit.testnet.client import VenueOrder
 from tests.browser.exchange import ENDPOINT, Exchange, until
-from tests.browser.lab import LabServer
+from tests.browser.lab import RULES, RUN, LabServer, new_page
 from tests.browser.notebook import Notebook
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 
-START = """core = kit.TradingCore({name!r}, tick_size=0.25{options})
-market = await core.add_connector("binance", ["BTC/USDT"], endpoint=endpoint, {account})
+START = f"""core = kit.TradingCore({{name!r}}, tick_size=0.25, stall_limit=120{{options}})
+core.disarm_rules = {RULES}
+market = await core.add_connector("binance", ["BTC/USDT"], endpoint=endpoint, {{account}})
 strategy = core.strategy = kit.PureMarketMaking(
     market, "BTC/USDT", bid_spread="0.002", ask_spread="0.002", order_amount="0.01", order_levels=2,
     order_level_spread="0.001", order_refresh_time=2, filled_order_delay=1)
-await core.start()"""
+{RUN}"""
 SHOW = "kit.notebook.cockpit(core)"
 
-# When all four rest, the strategy leaves them alone.
+# When all four rest, the strategy leaves them alone; what a tick had begun just then shows two ticks later.
 PAUSE = """import asyncio
-while [order.current_state.value for order in market.in_flight_orders.values()] != ["open"] * 4:
+strategy.resume()
+def resting():
+    return [key for key, order in market.in_flight_orders.items() if order.current_state.value == "open"]
+while len(resting()) != 4 or len(market.in_flight_orders) != 4:
     await asyncio.sleep(0.01)
-strategy.pause()"""
+strategy.pause()
+ticks = core.clock.stats.ticks
+while core.clock.stats.ticks < ticks + 2:
+    await asyncio.sleep(0.01)
+print(*resting())"""
+
+
+def arm(cockpit: Any, press: Callable[[], None]) -> None:
+    """Press for live until the core is armed: a check fails where the machine stands still just then."""
+    current, live = cockpit.locator(".step[aria-current]"), cockpit.locator(".step[data-state=live]")
+    expect(live).to_be_enabled()
+    press()
+
+    def armed() -> bool:
+        if current.get_attribute("data-state") == "armed":
+            return True
+        if live.is_enabled() and cockpit.locator("[data-outcome=failed]").count():
+            press()
+        return False
+
+    until(armed, "every check passes", 120, pause=0.5)
 
 
 class Session:
@@ -52,16 +77,20 @@ class Session:
         return self.controls.locator(f"[data-name={name}]")
 
     def nearest(self) -> float:
-        """Return how far the nearest own buy order is below the mid price, a fraction; 1 without any."""
+        """Return how far the nearest own buy order is below the mid price, a fraction; NaN without any."""
         bids = [float(order.price) for order in self.open_orders() if order.side.value == "buy"]
-        return 1 - max(bids) / self.exchange.mid_price if bids else 1.0
+        return 1 - max(bids) / self.exchange.mid_price if bids else math.nan
 
     def quiet(self) -> None:
         """Have four orders that rest until something is done to them: nobody trades, nothing is refreshed."""
         self.exchange.freeze()
-        self.ask(PAUSE)
-        assert len(self.open_orders()) == 4
+        until(self._rests, "four orders rest, the same for the core and the exchange", 120)
         expect(self.orders.locator("tbody tr")).to_have_count(4)
+
+    def _rests(self) -> bool:
+        # The core may not have heard of the last fill yet; then it goes on.
+        known = set(self.ask(PAUSE).split())
+        return len(known) == 4 and known == {order.client_order_id for order in self.open_orders()}
 
     def shoot(self, name: str) -> None:
         """Leave a picture of the page."""
@@ -74,16 +103,16 @@ def opened(
     chromium: Any, lab: LabServer, exchange: Exchange, name: str, *, account: str = "mode='live'", options: str = ""
 ) -> Iterator[Session]:
     """Give a session whose four orders rest; when its kernel has ended, none of them may be left."""
-    context = chromium.new_context(viewport={"width": 1400, "height": 1200})
+    page = new_page(chromium, 1400, 1200)
     cells = [ENDPOINT, START.format(name=name, account=account, options=options), SHOW]
     try:
-        notebook = Notebook.write(context.new_page(), lab, f"{name}.ipynb", cells)
+        notebook = Notebook.write(page, lab, f"{name}.ipynb", cells)
         notebook.run_all()
         assert notebook.errors() == []
         session = Session(notebook, exchange, name)
-        expect(session.orders.locator("tbody tr")).to_have_count(4, timeout=30_000)
+        expect(session.orders.locator("tbody tr")).to_have_count(4, timeout=60_000)
         yield session
     finally:
-        context.close()
+        page.context.close()
         lab.end_kernels()
-    until(lambda: not session.open_orders(), "the end of the kernel cancels what is left")
+    until(lambda: not session.open_orders(), "the end of the kernel cancels what is left", 60)

@@ -16,7 +16,7 @@ def test_run_all(lab, page, screenshot):
         expect(output).to_contain_text(text)
     plots = page.locator(".js-plotly-plot")
     plots.first.scroll_into_view_if_needed()
-    expect(plots.first.locator(".trace").first).to_be_visible(timeout=20_000)
+    expect(plots.first.locator(".trace").first).to_be_visible(timeout=60_000)
     screenshot("quickstart-depth")
     cell(page, "core.fills").scroll_into_view_if_needed()
     screenshot("quickstart-fills")

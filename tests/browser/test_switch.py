@@ -3,7 +3,7 @@
 from playwright.sync_api import expect
 
 from tests.browser.exchange import until
-from tests.browser.session import opened
+from tests.browser.session import arm, opened
 
 
 def test_live_needs_the_name_typed_and_going_back_cancels_first(chromium, lab, exchange):
@@ -17,13 +17,10 @@ def test_live_needs_the_name_typed_and_going_back_cancels_first(chromium, lab, e
         session.shoot("switch-paper")
 
         # Pre-flight, each check with its result; the strategy trades on paper until it is confirmed.
-        cockpit.locator(".step[data-state=live]").click()
-        expect(state).to_have_attribute("data-state", "armed", timeout=20_000)
+        arm(cockpit, cockpit.locator(".step[data-state=live]").click)
         checks = cockpit.locator(".checks tbody tr")
-        expect(checks.first).to_be_visible()
-        shown = checks.all_inner_texts()
-        for name in ("credentials", "clock", "balance", "rules", "book", "guard"):
-            assert any(name in text for text in shown), (name, shown)
+        for name in ("account", "clock", "balance", "rules", "book", "guard"):
+            expect(checks.filter(has=cockpit.page.locator("th", has_text=name)).first).to_be_visible()
         assert session.open_orders() == []
         session.shoot("switch-armed")
 

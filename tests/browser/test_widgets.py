@@ -6,20 +6,23 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.exchange import until
+from tests.browser.lab import RULES, RUN, resize
 from tests.browser.notebook import COLOURS, Notebook
+from tests.browser.session import PAUSE
 
 NAME = "widgets.ipynb"
 CELLS = [
-    """import kit
+    f"""import kit
 import kit.notebook as panels
 
 testnet = await kit.Testnet.start("widgets")
-core = kit.TradingCore("widgets", tick_size=0.25, loop="LOOP")
+core = kit.TradingCore("widgets", tick_size=0.25, loop="LOOP", stall_limit=120)
+core.disarm_rules = {RULES}
 market = await core.add_connector("binance", ["BTC/USDT"], mode="live", endpoint=testnet)
 strategy = core.strategy = kit.PureMarketMaking(
     market, "BTC/USDT", bid_spread="0.002", ask_spread="0.002", order_amount="0.01", order_levels=2,
     order_level_spread="0.001", order_refresh_time=2, filled_order_delay=1)
-await core.start()""",
+{RUN}""",
     'panels.depth(market, "BTC/USDT")',
     'panels.ladder(market, "BTC/USDT", levels=6)',
     "panels.controls(strategy)",
@@ -27,10 +30,10 @@ await core.start()""",
 ]
 
 
-def changed(page, locator, timeout=10.0):
+def changed(locator):
     """Wait until the text of a locator is another one."""
     before = locator.inner_text()
-    expect(locator).not_to_have_text(before, timeout=timeout * 1000, use_inner_text=True)
+    expect(locator).not_to_have_text(before, use_inner_text=True)
 
 
 TIMER = """
@@ -39,16 +42,17 @@ from kit.notebook.refresh import refresher_of
 print(refresher_of(asyncio.get_running_loop()).waiting)"""
 
 
-PAUSE = """
-import asyncio
-while len([order for order in market.in_flight_orders.values() if order.current_state.value == "open"]) != 4:
-    await asyncio.sleep(0.01)
-strategy.pause()"""
+RESTING = "print(*[order.client_order_id for order in await testnet.open_orders()])"
 
 
-def narrow(page):
-    page.set_viewport_size({"width": 640, "height": 1900})
-    page.wait_for_timeout(500)
+def quiet(kernel):
+    """Have four orders rest, the same ones for the core and the exchange, until something is done to them."""
+    kernel("await testnet.freeze_flow()")
+    until(lambda: len(known := kernel(PAUSE).split()) == 4 and set(known) == set(kernel(RESTING).split()), "rest", 120)
+
+
+def stays_inside(panel):
+    return panel.evaluate("element => element.scrollWidth <= element.clientWidth")
 
 
 def own_bid(kernel):
@@ -72,9 +76,9 @@ def test_panels(lab, page, screenshot, loop):
     depth, ladder, controls, orders = (page.locator(f".kit-{name}") for name in names)
 
     # The panels show the market and the strategy's orders, and go on by themselves.
-    expect(orders.locator("tbody tr")).to_have_count(4, timeout=15_000)
-    assert depth.locator("canvas").evaluate(COLOURS) > 4
-    changed(page, ladder.locator("tbody tr.bid").first)
+    expect(orders.locator("tbody tr")).to_have_count(4, timeout=60_000)
+    until(lambda: depth.locator("canvas").evaluate(COLOURS) > 4, "the depth is drawn")
+    changed(ladder.locator("tbody tr.bid").first)
 
     # The chart is read by keyboard and by pointer.
     depth.locator("canvas").press("ArrowRight")
@@ -115,7 +119,7 @@ def test_panels(lab, page, screenshot, loop):
     expect(spread).to_have_value("0.4")
 
     # An order is cancelled by its row, with the keyboard.
-    kernel(PAUSE)
+    quiet(kernel)
     expect(orders.locator("tbody tr")).to_have_count(4)
     row = orders.locator("tbody tr").nth(1)
     key = row.get_attribute("data-order")
@@ -123,20 +127,21 @@ def test_panels(lab, page, screenshot, loop):
     expect(orders.locator(f"[data-order='{key}']")).to_have_count(0)
     expect(orders.locator("tbody tr")).to_have_count(3)
     expect(orders.locator(".said")).to_have_text(re.compile("BTC/USDT was cancelled$"))
-    ids = kernel("print(*[order.client_order_id for order in await testnet.open_orders()])").split()
+    ids = kernel(RESTING).split()
     assert len(ids) == 3
     assert key.partition("/")[2] not in ids
 
     # In a narrow place everything stays inside.
-    narrow(page)
-    screenshot(f"panels-narrow-{loop}")
+    resize(page, 640, 1900, orders)
     for panel in (depth, ladder, controls, orders):
-        assert panel.evaluate("element => element.scrollWidth <= element.clientWidth")
+        until(lambda panel=panel: stays_inside(panel), "everything is inside")
+    screenshot(f"panels-narrow-{loop}")
 
     # Nothing is hidden in the error list, and the timer ends with the core.
     stopped = kernel("print((await core.stop()).clean, [str(error) for error in core.errors.items])")
     assert stopped.split() == ["True", "[]"]
-    expect(depth.locator(".badge")).to_have_text("stopped")
-    expect(orders.locator(".badge")).to_have_text("stopped")
+    for panel in (depth, orders):
+        panel.scroll_into_view_if_needed()
+        expect(panel.locator(".badge")).to_have_text("stopped")
     until(lambda: kernel(TIMER).strip() == "False", "the end of the timer")
     kernel("await testnet.stop()")

@@ -1,5 +1,6 @@
 """Keys and presets in a real JupyterLab: typed, kept, found again, and in no file of the notebook's."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -27,12 +28,12 @@ panels.controls(strategy)""",
 KEY, SECRET, PHRASE = "typed-api-key-4711", "typed-secret-0815", "typed four words"
 
 
-THEME = """name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: `JupyterLab ${name}`})
-    .then(() => null)"""
-
-
-def theme(page, name):
-    page.evaluate(THEME, name)
+# Two clicks on a button that forgets the first one after some seconds.
+CLICK_TWICE = """button => {
+    if (button.textContent === 'remove') button.click();
+    const asked = button.textContent;
+    button.click();
+    return asked; }"""
 
 
 @pytest.fixture
@@ -52,9 +53,9 @@ def test_a_key_is_typed_and_in_no_file_in_plain_text(notebook, page, lab, screen
     assert kernel("print(kit.notebook.saving.widget_state_saving())") == "False"
     notebook.command("@jupyter-widgets/jupyterlab-manager:saveWidgetState")
     saving = "print(kit.notebook.saving.widget_state_saving())"
-    until(lambda: kernel(saving) == "True", "it is known that state is saved", timeout=25)
+    until(lambda: kernel(saving) == "True", "it is known that state is saved", timeout=60)
     told = "print(kit.notebook.saving._word.page)"
-    until(lambda: kernel(told) == "True", "the page itself told, not a file of settings on this machine", timeout=25)
+    until(lambda: kernel(told) == "True", "the page itself told, not a file of settings on this machine", timeout=60)
 
     def entry(name):
         return panel.locator(f"input[data-name={name}]")
@@ -75,7 +76,7 @@ def test_a_key_is_typed_and_in_no_file_in_plain_text(notebook, page, lab, screen
     entry("again").press("Enter")
     for name in ("key", "secret", "password", "passphrase", "again"):
         assert entry(name).input_value() == ""  # at once, not when the answer is there
-    expect(panel.locator("tbody tr")).to_have_count(1, timeout=30_000)
+    expect(panel.locator("tbody tr")).to_have_count(1, timeout=60_000)
     expect(panel.locator(".entries .said")).to_contain_text("binance/main is stored in the file")
     expect(entry("passphrase")).to_be_hidden()
     screenshot("keys-stored-light")
@@ -89,20 +90,22 @@ def test_a_key_is_typed_and_in_no_file_in_plain_text(notebook, page, lab, screen
     until(lambda: "widget-state" in notebook.path.read_text(), "the state of the widgets is in the notebook")
     for folder in (lab.root, lab.root.parent, Path(os.environ["KIT_CONFIG"]), Path(os.environ["KIT_STATE"])):
         for path in folder.rglob("*"):
-            if path.is_file() and path.stat().st_size < 5_000_000:
-                content = path.read_bytes()
-                for typed in (KEY, SECRET, PHRASE):
-                    assert typed.encode() not in content, path
+            with contextlib.suppress(FileNotFoundError):  # what others that run here have deleted since
+                if path.is_file() and path.stat().st_size < 5_000_000:
+                    content = path.read_bytes()
+                    for typed in (KEY, SECRET, PHRASE):
+                        assert typed.encode() not in content, path
 
     # Removing takes a second click.
-    theme(page, "Dark")
-    page.wait_for_timeout(500)
+    notebook.theme("Dark")
     screenshot("keys-stored-dark")
-    panel.get_by_role("button", name="remove binance/main").click()
-    panel.get_by_role("button", name="remove binance/main").click()
+    remove = panel.get_by_role("button", name="remove binance/main")
+    remove.click()
+    assert kernel("print(kit.config.find_credentials('binance') is None)") == "False"
+    assert remove.evaluate(CLICK_TWICE) == "really?"
     expect(panel.locator(".none")).to_be_visible()
     notebook.command("@jupyter-widgets/jupyterlab-manager:saveWidgetState")
-    theme(page, "Light")
+    notebook.theme("Light")
 
 
 def test_presets_in_the_form(notebook, page, screenshot):
@@ -144,8 +147,8 @@ def test_presets_in_the_form(notebook, page, screenshot):
     assert kernel("print(list(kit.presets('Walker')['preset']))") == "['wide']"
     # In a panel as narrow as a side bar the presets stay on one line.
     form.evaluate("element => { element.style.width = '330px'; }")
-    tops = {round(part.bounding_box()["y"]) // 8 for part in form.locator(".presets > *").all()}
-    assert len(tops) == 1
+    parts = form.locator(".presets > *").all()
+    until(lambda: len({round(part.bounding_box()["y"]) // 8 for part in parts}) == 1, "the presets are on one line")
     screenshot("presets-narrow-light")
     form.evaluate("element => { element.style.width = ''; }")
     # What is saved in code shows.

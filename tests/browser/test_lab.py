@@ -1,9 +1,8 @@
 """`kit lab` in a real browser: Run all, and the cockpit is live at the right."""
 
+import contextlib
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,9 +14,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.exchange import until
-from tests.browser.lab import CHROMIUM, browser
+from tests.browser.lab import CHROMIUM, await_kernel, browser, copy_quickstart, free_port, new_page
 
-ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 PLACES = {
     "KIT_STATE": "state",
@@ -28,7 +26,6 @@ PLACES = {
     "IPYTHONDIR": "ipython",
 }
 RUN_ALL = "() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); return null; }"
-IDLE = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 
 
 @pytest.fixture
@@ -39,10 +36,8 @@ def kit_lab(tmp_path):
     SCREENSHOTS.mkdir(exist_ok=True)
     notebooks = tmp_path / "notebooks"
     notebooks.mkdir()
-    shutil.copy(ROOT / "notebooks" / "00_quickstart.ipynb", notebooks)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    copy_quickstart(notebooks)
+    port = free_port()
     command = [
         *(sys.executable, "-m", "kit", "lab", "--notebooks", str(notebooks), "--", "--no-browser", "--allow-root"),
         *(f"--port={port}", "--ip=127.0.0.1", "--ServerApp.port_retries=0", "--LabApp.expose_app_in_browser=True"),
@@ -54,17 +49,20 @@ def kit_lab(tmp_path):
             command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
     url = f"http://127.0.0.1:{port}"
-    until(lambda: answers(url, process), "JupyterLab to come up", timeout=90)
-    yield url, process
-    for left in [*psutil.Process(process.pid).children(recursive=True), process] if process.poll() is None else []:
-        left.kill()
-    process.wait()
+    try:
+        until(lambda: answers(url, process), "JupyterLab to come up", timeout=180)
+        yield url, process
+    finally:
+        for left in [*psutil.Process(process.pid).children(recursive=True), process] if process.poll() is None else []:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                left.kill()
+        process.wait()
 
 
 def answers(url, process):
     assert process.poll() is None
     try:
-        urllib.request.urlopen(f"{url}/api/status", timeout=2).close()
+        urllib.request.urlopen(f"{url}/api/status", timeout=10).close()
     except OSError:
         return False
     return True
@@ -73,24 +71,24 @@ def answers(url, process):
 def test_run_all_makes_a_live_cockpit_right(kit_lab):
     url, process = kit_lab
     with browser() as chromium:
-        page = chromium.new_page(viewport={"width": 1500, "height": 950})
+        page = new_page(chromium, 1500, 950)
         page.goto(url)
-        page.wait_for_selector(".jp-NotebookPanel .jp-Notebook", timeout=90_000)
-        page.wait_for_function(IDLE, timeout=90_000)
+        page.wait_for_selector(".jp-NotebookPanel .jp-Notebook", timeout=180_000)
+        await_kernel(page)
         right = page.locator(".jp-LinkedOutputView")
         expect(right).to_have_count(1)
         began = time.monotonic()
         page.evaluate(RUN_ALL)
-        expect(right.locator(".banner").first).to_contain_text("LIVE ON TESTNET", timeout=120_000)
-        expect(right.locator(".kit-orders tbody tr").first).to_be_visible(timeout=30_000)
+        expect(right.locator(".banner").first).to_contain_text("LIVE ON TESTNET", timeout=180_000)
+        expect(right.locator(".kit-orders tbody tr").first).to_be_visible(timeout=60_000)
         print(f"live {time.monotonic() - began:.1f} s after Run all")
         left, beside = page.locator(".jp-NotebookPanel").bounding_box(), right.bounding_box()
         assert left["x"] + left["width"] <= beside["x"]
-        page.wait_for_function(IDLE, timeout=120_000)
+        await_kernel(page)
         expect(right.locator(".banner").first).to_contain_text("LIVE ON TESTNET")  # nothing has stopped it
         page.screenshot(path=SCREENSHOTS / "kit-lab.png")
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
-    _, left = psutil.wait_procs(children, timeout=30)
+    assert process.wait(120) == 0
+    _, left = psutil.wait_procs(children, timeout=90)
     assert left == []

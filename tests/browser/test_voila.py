@@ -1,10 +1,9 @@
 """Voilà serves the quickstart: the first page trades, a second one is a view of it."""
 
+import contextlib
 import os
 import re
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -16,9 +15,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.exchange import until
-from tests.browser.lab import CHROMIUM, browser
+from tests.browser.lab import CHROMIUM, browser, copy_quickstart, free_port, new_page
 
-ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 
 
@@ -26,12 +24,10 @@ class VoilaServer:
     """Voilà on a copy of the quickstart, with a state folder of its own."""
 
     def __init__(self, folder):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.log = folder / "voila.log"
-        shutil.copy(ROOT / "notebooks" / "00_quickstart.ipynb", folder)
+        copy_quickstart(folder)
         places = {
             "KIT_STATE": "state",
             "JUPYTER_CONFIG_DIR": "config",
@@ -52,12 +48,14 @@ class VoilaServer:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        until(self._answers, f"Voilà to come up: {self.log.read_text()}", timeout=60)
+
+    def await_start(self):
+        until(self._answers, f"Voilà comes up; its log is {self.log}", timeout=180)
 
     def _answers(self):
         assert self._process.poll() is None, self.log.read_text()
         try:
-            urllib.request.urlopen(f"{self.url}/voila/static/", timeout=2).close()
+            urllib.request.urlopen(f"{self.url}/voila/static/", timeout=10).close()
         except urllib.error.HTTPError:
             return True
         except OSError:
@@ -65,22 +63,24 @@ class VoilaServer:
         return True
 
     def processes(self):
-        """Return the server's processes: kernels, exchanges, guards."""
-        try:
-            return psutil.Process(self._process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return []
+        """Return the server's processes, kernels, exchanges, guards, with their command lines."""
+        found = {}
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in psutil.Process(self._process.pid).children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):  # one that has ended since
+                    found[process] = " ".join(process.cmdline())
+        return found
 
     def stop(self):
         """End it and return what of it still runs after a while."""
-        running = {process: " ".join(process.cmdline()) for process in self.processes()}
+        running = self.processes()
         self._process.send_signal(signal.SIGTERM)
         try:
-            self._process.wait(20)
+            self._process.wait(90)
         finally:
             self._process.kill()
             self._output.close()
-        return [running[process] for process in psutil.wait_procs(running, timeout=30)[1]]
+        return [running[process] for process in psutil.wait_procs(running, timeout=90)[1]]
 
 
 @pytest.fixture
@@ -89,14 +89,16 @@ def voila(tmp_path):
         pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
     SCREENSHOTS.mkdir(exist_ok=True)
     server = VoilaServer(tmp_path)
-    yield server
-    if server.processes():
+    try:
+        server.await_start()
+        yield server
+    finally:
         server.stop()
 
 
 def open_page(chromium, url):
-    page = chromium.new_context(viewport={"width": 1000, "height": 1400}).new_page()
-    page.goto(url, wait_until="commit", timeout=120_000)
+    page = new_page(chromium, 1000, 1400)
+    page.goto(url, wait_until="commit", timeout=180_000)
     return page
 
 
@@ -109,26 +111,25 @@ def test_the_first_page_trades_and_a_second_one_is_a_view(voila):
 def show_both(chromium, voila):
     first = open_page(chromium, voila.url)
     cockpit = first.locator(".kit-cockpit").first
-    expect(cockpit).to_be_visible(timeout=120_000)
+    expect(cockpit).to_be_visible(timeout=180_000)
     banner = cockpit.locator(".banner").first
     expect(banner).to_contain_text("LIVE ON TESTNET", timeout=60_000)
     expect(cockpit.locator("canvas").first).to_be_visible()
     rows = cockpit.locator(".kit-orders tbody tr")
-    expect(rows.first).to_be_visible(timeout=30_000)
+    expect(rows.first).to_be_visible(timeout=60_000)
     first.screenshot(path=SCREENSHOTS / "voila-first.png")
 
     second = open_page(chromium, voila.url)
     view = second.locator(".kit-cockpit").first
-    expect(view).to_be_visible(timeout=120_000)
+    expect(view).to_be_visible(timeout=180_000)
     banner = view.locator(".banner").first
     expect(banner).to_contain_text("READ ONLY", timeout=60_000)
     expect(banner).to_contain_text(re.compile(r"Core 'main' runs in .* \(pid \d+, since .*; this is a view of it"))
-    expect(view.locator(".kit-orders tbody tr").first).to_be_visible(timeout=30_000)
+    expect(view.locator(".kit-orders tbody tr").first).to_be_visible(timeout=60_000)
     for button in ("Start", "Stop"):
         for found in view.get_by_role("button", name=button, exact=True).all():
             expect(found).to_be_disabled()
     second.screenshot(path=SCREENSHOTS / "voila-second.png")
     expect(cockpit.locator(".banner").first).to_contain_text("LIVE ON TESTNET")
 
-    kernels = [process for process in voila.processes() if "ipykernel_launcher" in " ".join(process.cmdline())]
-    assert len(kernels) == 2
+    assert sum("ipykernel_launcher" in command for command in voila.processes().values()) == 2

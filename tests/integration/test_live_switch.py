@@ -60,6 +60,8 @@ async def desk(testnet, name, *, mode="paper", balances=None, strategy=Quoter, *
     balances = {"USDT": 5000, "BTC": 1} if mode == "paper" else None
     market = await core.add_connector("binance", [PAIR], mode=mode, endpoint=testnet, balances=balances)
     core.strategy = strategy(market, PAIR)
+    if core.guard is not None and mode == "live":  # its first try of the keys may fail, as it comes too late
+        await until(lambda: core.guard.state.prepared, "the guard has tried the keys")
     await core.start()
     try:
         yield Desk(testnet, core, market)

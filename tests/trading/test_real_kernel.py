@@ -36,6 +36,8 @@ core = kit.TradingCore({name!r}, tick_size=0.1, tables=False, guard={guard}, loo
 core.disarm_rules = kit.DisarmRules(loop_lag=None, behind=None, book_silence=None, account_silence=None)
 market = await core.add_connector("binance", ["BTC/USDT"], mode="paper" if {paper} else "live", endpoint=endpoint)
 core.strategy = Quoter(market)
+while core.guard is not None and core.guard.accounts and not core.guard.state.prepared:  # its first try may be late
+    await asyncio.sleep(0.01)
 await core.start()
 while not any(order.exchange_order_id for order in market.in_flight_orders.values()):
     await asyncio.sleep(0.01)

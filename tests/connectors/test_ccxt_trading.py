@@ -84,7 +84,7 @@ async def under_way(testnet, fault):
 
 
 async def early_in_a_minute(testnet):
-    """Set the exchange's clock to the second in which it begins to count weight anew, as a test is not to cross that."""
+    """Set the clock to the second in which the exchange begins to count weight anew: a test is not to cross that."""
     await testnet.fault("skew", offset=61 - time.time() % 60)
 
 

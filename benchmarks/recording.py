@@ -53,6 +53,9 @@ class Source:
     async def unsubscribe(self, trading_pairs: Sequence[str]) -> None:
         pass
 
+    def is_streaming(self, trading_pair: str) -> bool:  # noqa: ARG002
+        return True
+
     async def fetch_order_book(self, trading_pair: str) -> OrderBookSnapshot:
         raise AssertionError(f"the stream of {trading_pair} has no gaps")
 

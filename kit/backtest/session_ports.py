@@ -209,6 +209,10 @@ class ReplayedPort:
     async def unsubscribe(self, trading_pairs: Sequence[str]) -> None:
         """Do nothing."""
 
+    def is_streaming(self, trading_pair: str) -> bool:  # noqa: ARG002  # the port's
+        """Tell no: what put a book into step is in the session."""
+        return False
+
     async def fetch_order_book(self, trading_pair: str) -> OrderBookSnapshot:
         """Refuse."""
         raise NotSupported(f"nothing is fetched in a replay, but a book of {trading_pair} was asked for")

@@ -199,6 +199,10 @@ class CcxtExchange:
         for pair in trading_pairs:
             await self._streams.stop(pair)
 
+    def is_streaming(self, trading_pair: str) -> bool:
+        """Tell whether the connection stands that the pair's book is streamed over."""
+        return self._streams.is_up(trading_pair)
+
     async def fetch_order_book(self, trading_pair: str) -> OrderBookSnapshot:
         """Fetch a book, with the same kind of update id as the streamed ones."""
         return await self._questions.order_book(trading_pair)

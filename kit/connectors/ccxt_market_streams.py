@@ -106,6 +106,11 @@ class MarketStreams:
         if clients and not await self._unwatch(pair):
             await self._close_unused(clients.values())
 
+    def is_up(self, pair: str) -> bool:
+        """Tell whether the pair's book is streamed over a connection that stands."""
+        streams = self._pairs.get(pair)
+        return streams is not None and streams.book.state.up
+
     def on_book(self, book: Any, frame: Any, symbol: str) -> None:
         """Take a book that ccxt resolved."""
         streams = self._pairs.get(symbol)

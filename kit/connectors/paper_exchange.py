@@ -125,6 +125,10 @@ class PaperExchange:
                 self._rows[pair].lose("the pair is not streamed", self.now_ns)
         self._schedule()
 
+    def is_streaming(self, trading_pair: str) -> bool:
+        """Tell whether the stream of the pair's book stands."""
+        return self._market.is_streaming(trading_pair)
+
     async def fetch_order_book(self, trading_pair: str) -> OrderBookSnapshot:
         """Fetch a snapshot; it also ends a gap of the paper account's book."""
         snapshot = await self._market.fetch_order_book(trading_pair)

@@ -194,6 +194,10 @@ class ReplayExchange:
     async def unsubscribe(self, trading_pairs: Sequence[str]) -> None:
         """Do nothing."""
 
+    def is_streaming(self, trading_pair: str) -> bool:
+        """Tell whether the pair is replayed."""
+        return trading_pair in self._rules
+
     async def fetch_order_book(self, trading_pair: str) -> OrderBookSnapshot:
         """Return the book as it is known now."""
         if trading_pair not in self._rules:

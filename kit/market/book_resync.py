@@ -86,6 +86,9 @@ class BookResync:
         try:
             await self._time.sleep(backoff.delay if track.urgent else max(backoff.delay, self._policy.grace))
             while not track.book.synced:
+                if not self._source.is_streaming(pair):  # a snapshot would be traded on while nobody tells what changes
+                    await self._time.sleep(self._policy.backoff_initial)
+                    continue
                 backoff.delay = min(max(2 * backoff.delay, self._policy.backoff_initial), self._policy.backoff_max)
                 wait = await self._attempt(track)
                 backoff.last_fetch = self._time.monotonic()

@@ -25,6 +25,10 @@ class BookSource(Protocol):
         """Stop streaming the pairs."""
         ...
 
+    def is_streaming(self, trading_pair: str) -> bool:
+        """Tell whether the stream of the pair's book stands."""
+        ...
+
     async def fetch_order_book(self, trading_pair: str) -> OrderBookSnapshot:
         """Fetch a snapshot whose ids are comparable with those of the stream."""
         ...

@@ -71,6 +71,13 @@ class MarketDataPort(Protocol):
         """Stop streaming the pairs."""
         ...
 
+    def is_streaming(self, trading_pair: str) -> bool:
+        """Tell whether the stream of the pair's book stands, as far as is known; False for one that is not asked for.
+
+        While it does not, no snapshot can put a book into step: nobody would tell what changes next.
+        """
+        ...
+
     async def fetch_order_book(self, trading_pair: str) -> OrderBookSnapshot:
         """Fetch a snapshot whose ``update_id`` is comparable with those of the streamed diffs."""
         ...

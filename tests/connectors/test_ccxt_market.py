@@ -199,10 +199,14 @@ async def test_a_cut_connection(venue):
 
 async def test_an_exchange_that_refuses_new_connections_for_a_while(venue):
     await venue.streaming()
+    assert venue.exchange.is_streaming(PAIR)
     await venue.testnet.fault("cut_market", seconds=600)
     await eventually(lambda: venue.exchange.status()["streams"][f"book {PAIR}"]["failures"] >= 2, "refusals")
+    assert not venue.exchange.is_streaming(PAIR)
     await venue.testnet.clear_faults()
     await recovered(venue)
+    assert venue.exchange.is_streaming(PAIR)
+    assert not venue.exchange.is_streaming("DOGE/USDT")
     await same_book(venue)
 
 

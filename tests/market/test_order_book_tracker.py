@@ -213,6 +213,22 @@ async def test_after_stream_lost_a_snapshot_is_fetched_when_none_comes(
     await ready.stop()
 
 
+async def test_no_snapshot_makes_a_book_ready_while_its_stream_is_down(
+    ready: OrderBookTracker, source: FakeBookSource, manual_time: ManualTime
+) -> None:
+    source.books[PAIR] = [snapshot(50, BIDS, ASKS)]
+    source.down.add(PAIR)
+    source.sink(StreamLost(PAIR, 1.0, "socket closed"))
+    await manual_time.advance(60)
+    assert source.fetched == []
+    assert not ready.ready
+    source.down.clear()
+    await manual_time.advance(0.5)
+    assert source.fetched == [PAIR]
+    assert ready.ready
+    await ready.stop()
+
+
 @pytest.mark.parametrize(
     ("bids", "count"),
     [

@@ -18,6 +18,7 @@ class FakeBookSource:
         self.books: dict[str, list[Answer]] = {}
         self.prices: dict[str, float] | BaseException = {}
         self.fetched: list[str] = []
+        self.down: set[str] = set()
         self.price_requests: list[tuple[str, ...]] = []
         self.subscribed: list[tuple[str, ...]] = []
         self.unsubscribed: list[tuple[str, ...]] = []
@@ -39,6 +40,9 @@ class FakeBookSource:
         self.unsubscribed.append(tuple(trading_pairs))
         if self.refuse is not None:
             raise self.refuse
+
+    def is_streaming(self, trading_pair: str) -> bool:
+        return trading_pair not in self.down
 
     async def fetch_order_book(self, trading_pair: str) -> OrderBookSnapshot:
         self.fetched.append(trading_pair)

@@ -77,6 +77,9 @@ class FakeVenue:
     async def unsubscribe(self, trading_pairs: Sequence[str]) -> None:
         self.subscribed -= set(trading_pairs)
 
+    def is_streaming(self, trading_pair: str) -> bool:
+        return trading_pair in self.subscribed
+
     async def fetch_order_book(self, trading_pair: str) -> OrderBookSnapshot:
         self._check_online()
         self._update_id += 1

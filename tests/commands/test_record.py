@@ -80,7 +80,10 @@ def test_ctrl_c_ends_it_cleanly(tmp_path: Path, options: list[str], code: int) -
             while not list(tmp_path.rglob("*.parquet")) and child.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.05)
             os.kill(child.pid, signal.SIGINT)
-            out, err = child.communicate(timeout=300)
+            try:
+                out, err = child.communicate(timeout=300)
+            finally:
+                child.kill()
     finally:
         signal.signal(signal.SIGINT, before)
     assert child.returncode == code, err

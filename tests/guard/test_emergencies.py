@@ -83,10 +83,12 @@ async def test_the_next_core_of_the_name_is_left_alone_by_the_guard_of_the_last(
     facts = await first.hear()
     left = {order.client_order_id for order in await testnet.open_orders(tag_of("again"))}
     os.kill(facts["guard"], signal.SIGSTOP)  # so that it acts when the next core's orders rest
-    first.kill()
-    second = start(name="again", orders=2)
-    await second.hear()
-    os.kill(facts["guard"], signal.SIGCONT)
+    try:
+        first.kill()
+        second = start(name="again", orders=2)
+        await second.hear()
+    finally:
+        os.kill(facts["guard"], signal.SIGCONT)
     await until(lambda: not alive(facts["guard"]), "the first guard ends")
     assert "end" in events(facts["log"])
     theirs = {order.client_order_id for order in await testnet.open_orders(tag_of("again"))}

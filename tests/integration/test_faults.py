@@ -268,8 +268,8 @@ async def test_418_is_obeyed(stack, orders_wait):
     order_id = stack.buy()
     await stack.until(lambda: stack.port["limits"]["refusals"] >= 1, "the ban is noticed")
     await stack.testnet.set_limits(weight=6000, ban_after=10, ban_seconds=120)
+    seen = {(await stack.testnet.stats())["rest_requests"]}  # before the order that has to wait
     other = stack.buy(INSIDE - 1)
-    seen = set()
     while time.monotonic() - banned < 6.0:
         requests = (await stack.testnet.stats())["rest_requests"]
         if time.monotonic() - banned < 6.0:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -411,8 +412,9 @@ def test_kill_9_costs_what_was_not_written_yet(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.support.recorded", str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
-        said, written = 0.0, 0
+        said, written, end = 0.0, 0, time.monotonic() + 120
         for line in child.stdout:
+            assert time.monotonic() < end, f"{written} changes were written by itself, but not those that came later"
             said, told = float(line.split()[0]), int(line.split()[1])
             if list(tmp_path.rglob("*.parquet")):
                 written = len(depth_numbers(tmp_path))

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -161,12 +162,14 @@ async def test_a_cancelled_start_leaves_no_process(monkeypatch):
 
         def first_line(self):
             """Wait for the end: this one does not say that it has come up."""
-            self._process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # else a thread would wait for ever
+                self._process.wait(PATIENCE)
             return b""
 
     monkeypatch.setattr(process, "_Child", Silent)
     starting = asyncio.ensure_future(Testnet.start("cancelled", **QUIET))
     while not children:
+        assert not starting.done()
         await asyncio.sleep(0)
     waiting = asyncio.ensure_future(Testnet.start("cancelled", **QUIET))
     await asyncio.sleep(0)

@@ -125,11 +125,13 @@ async def test_a_loop_that_stands_still_is_told_and_read_nevertheless(core, monk
     market, strategy = await quoting(core)
     go_on = threading.Event()
     core.affinity.call(go_on.wait, 600)
-    assert len(core.orders) == 1
-    assert market.get_balance("BTC") == 10
-    with pytest.raises(NotReady, match="did not answer"):
-        core.affinity.run_sync(strategy.cancel_all, timeout=0.1)
-    go_on.set()
+    try:
+        assert len(core.orders) == 1
+        assert market.get_balance("BTC") == 10
+        with pytest.raises(NotReady, match="did not answer"):
+            core.affinity.run_sync(strategy.cancel_all, timeout=0.1)
+    finally:
+        go_on.set()
 
 
 async def test_a_session_is_recorded_there(core, tmp_path):

@@ -36,7 +36,7 @@ async def test_a_restart_and_a_shutdown_leave_no_order_and_no_process(testnet):
 
         # Shut down in the middle of a C call, where nothing in the kernel can run: it is killed after some 2.4 s.
         await guarded.set_up()
-        kernel.begin(BLOCKS["one C call"])
+        await kernel.begun(BLOCKS["one C call"])
         await kernel.shutdown()
         await guarded.none_open()
         await until(lambda: kernel.processes == [], "no process is left of a kernel that was shut down")

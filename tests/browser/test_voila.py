@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from playwright.sync_api import expect
 
 from tests.browser.exchange import until
@@ -97,9 +98,34 @@ def voila(tmp_path):
 
 
 def open_page(chromium, url):
-    page = new_page(chromium, 1000, 1400)
+    """Return the page and its cockpit; without one the test says what the page said."""
+    page, said = new_page(chromium, 1000, 1400), []
+    page.on("console", lambda message: said.append(f"{message.type}: {message.text[:200]}"))
+    page.on("pageerror", lambda error: said.append(f"error: {error}"))
+    page.on("websocket", lambda socket: (said.append(socket.url), watch(socket, said)))
     page.goto(url, wait_until="commit", timeout=180_000)
-    return page
+    cockpit = page.locator(".kit-cockpit").first
+    try:
+        cockpit.wait_for(timeout=180_000)
+    except PlaywrightTimeoutError:
+        pytest.fail("no cockpit; the page said:\n" + "\n".join(line for line in said if "ersion" not in line))
+    return page, cockpit
+
+
+def watch(socket, said, most=40):
+    """Note the kinds of the first messages of a socket, and its end."""
+    noted = 0
+
+    def note(way, payload):
+        nonlocal noted
+        found = re.search(rb'"msg_type": ?"(\w+)"', payload if isinstance(payload, bytes) else payload.encode())
+        if noted < most and found:
+            noted += 1
+            said.append(f"{way} {found[1].decode()}, {len(payload)} bytes")
+
+    socket.on("framesent", lambda payload: note("sent", payload))
+    socket.on("framereceived", lambda payload: note("received", payload))
+    socket.on("close", lambda _: said.append("the socket was closed"))
 
 
 def test_the_first_page_trades_and_a_second_one_is_a_view(voila):
@@ -109,9 +135,7 @@ def test_the_first_page_trades_and_a_second_one_is_a_view(voila):
 
 
 def show_both(chromium, voila):
-    first = open_page(chromium, voila.url)
-    cockpit = first.locator(".kit-cockpit").first
-    expect(cockpit).to_be_visible(timeout=180_000)
+    first, cockpit = open_page(chromium, voila.url)
     banner = cockpit.locator(".banner").first
     expect(banner).to_contain_text("LIVE ON TESTNET", timeout=60_000)
     expect(cockpit.locator("canvas").first).to_be_visible()
@@ -119,9 +143,7 @@ def show_both(chromium, voila):
     expect(rows.first).to_be_visible(timeout=60_000)
     first.screenshot(path=SCREENSHOTS / "voila-first.png")
 
-    second = open_page(chromium, voila.url)
-    view = second.locator(".kit-cockpit").first
-    expect(view).to_be_visible(timeout=180_000)
+    second, view = open_page(chromium, voila.url)
     banner = view.locator(".banner").first
     expect(banner).to_contain_text("READ ONLY", timeout=60_000)
     expect(banner).to_contain_text(re.compile(r"Core 'main' runs in .* \(pid \d+, since .*; this is a view of it"))

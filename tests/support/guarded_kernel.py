@@ -31,7 +31,12 @@ print(core.guard.state.pid)
 
 REST = """
 ids = [market.buy("BTC/USDT", "0.001", kit.OrderType.LIMIT, 50_000 - number) for number in range({count})]
-while any(market.in_flight_orders[key].current_state is not kit.OrderState.OPEN for key in ids):
+def rests(key):
+    if key in market.in_flight_orders:
+        return market.in_flight_orders[key].current_state is kit.OrderState.OPEN
+    orders, entries = core.orders.tail(8).to_dict("records"), [str(entry) for entry in core.guard.log(20)]
+    raise RuntimeError(f"{{key}} has ended: {{orders}}; {{core.switch}} {{core.switch.transitions[-4:]}}; {{entries}}")
+while not all(rests(key) for key in ids):
     await asyncio.sleep(0.01)
 """
 

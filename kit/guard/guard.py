@@ -32,7 +32,7 @@ STALL_LIMIT: Final = 10.0
 
 LEAST_STALL_LIMIT: Final = 0.5
 _LONGEST_BEAT: Final = 0.25
-_START_PATIENCE: Final = 10.0
+_START_PATIENCE: Final = 20.0
 _STOP_PATIENCE: Final = 3.0
 _SILENCE: Final = 15.0
 
@@ -146,7 +146,7 @@ class Guard(Drawn):
     async def cover(self, account: GuardedAccount) -> None:
         """Hand an account over and wait until the guard has it; from then on the account's orders are guarded.
 
-        Asked again with other pairs, those are added. Raises ``NotReady`` when the guard does not answer in 10 s.
+        Asked again with other pairs, those are added. Raises ``NotReady`` when the guard does not answer in 20 s.
         """
         with self._link.lock:
             known = self._accounts.get(account.name)

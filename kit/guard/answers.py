@@ -49,13 +49,13 @@ class Answers:
         for answer in waiting:
             answer.cancel()
 
-    def ping(self) -> tuple[dict[str, Any], threading.Event]:
-        """Return a ping's message and the event that its answer sets."""
+    def ping(self, do: str = "ping") -> tuple[dict[str, Any], threading.Event]:
+        """Return the message of a ping, or of another question that is answered likewise, and what its answer sets."""
         answered = threading.Event()
         with self._lock:
             number = next(self._numbers)
             self._pings[number] = answered
-        return {"do": "ping", "number": number}, answered
+        return {"do": do, "number": number}, answered
 
     def pong(self, number: int) -> None:
         """Take the answer to a ping in, or give it up."""

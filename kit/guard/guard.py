@@ -260,11 +260,12 @@ class Guard(Drawn):
     async def meet(self, timeout: float = 2.0) -> float:
         """Send a heartbeat and wait for an answer; returns the seconds that took. Belongs on the loop that is watched.
 
-        From then on the guard knows that the loop runs, so orders made later are left alone, and what it reported
-        before has been heard. Raises ``NotReady`` when it does not answer.
+        From then on the guard knows that the loop runs, so orders made later are left alone, and what it did about
+        earlier stalls and commands is done and its report has been heard. Raises ``NotReady`` when it does not answer
+        in ``timeout`` seconds, or still cancels.
         """
         self.beat()
-        with self._ping() as answered:
+        with self._ping("meet") as answered:
             began = self._time_source.monotonic()
             while not answered.is_set():
                 if self._time_source.monotonic() - began >= timeout:
@@ -274,8 +275,8 @@ class Guard(Drawn):
             return self._time_source.monotonic() - began
 
     @contextlib.contextmanager
-    def _ping(self) -> Iterator[threading.Event]:
-        message, answered = self._answers.ping()
+    def _ping(self, do: str = "ping") -> Iterator[threading.Event]:
+        message, answered = self._answers.ping(do)
         try:
             if not self._link.send(message):
                 raise self._silent()
@@ -284,7 +285,9 @@ class Guard(Drawn):
             self._answers.pong(message["number"])
 
     def _silent(self) -> NotReady:
-        return NotReady(f"the guard of core {self.core_name!r} does not answer; see {self.log_path}")
+        return NotReady(
+            f"the guard of core {self.core_name!r} does not answer, or is still cancelling; see {self.log_path}"
+        )
 
     @property
     def accounts(self) -> tuple[str, ...]:

@@ -18,7 +18,8 @@ from kit.types.orders import OrderUpdate
 class Incident:
     """Cancels what ``ownership`` owns on the accounts, up to the order id ``until`` (``None``: all).
 
-    ``tell(report)`` hears when every account is clear for the first time, and at the end if that changed anything.
+    ``tell(report)`` hears when every account is clear for the first time, and at the end if that changed anything;
+    ``on_clear()`` is called after the first of them.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Incident:
         *,
         until: str | None,
         tell: Callable[[GuardReport], None],
+        on_clear: Callable[[], None],
     ) -> None:
         self.cause: Cause = cause
         self.reason = reason
@@ -41,6 +43,7 @@ class Incident:
         self._diary = diary
         self._time_source = time_source
         self._tell = tell
+        self._on_clear = on_clear
         self._began = time_source.time()
         self._told: GuardReport | None = None
         self._sweeps = [
@@ -84,6 +87,12 @@ class Incident:
         if self._told is None and all(sweep.first_clear is not None for sweep in self._sweeps):
             self._told = self.report
             self._tell_core(self._told)
+            self._on_clear()
+
+    @property
+    def clear(self) -> bool:
+        """Tell whether every account was seen without an order since the last command."""
+        return self._told is not None
 
     def _tell_core(self, report: GuardReport) -> None:
         if report.cause != "recovery" or report.cancelled or report.failures:  # that nothing came after is no news

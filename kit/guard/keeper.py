@@ -40,6 +40,7 @@ class Keeper:
         self._parent = 0
         self._unblocked_until: str | None = None  # a command came; what was queued on a blocked loop may follow it
         self._answered = float("-inf")
+        self._to_meet: list[dict[str, Any]] = []
         self._orphan = False
         self._done = asyncio.Event()
         self._handlers: Mapping[str, Callable[[dict[str, Any]], None]] = {
@@ -51,7 +52,8 @@ class Keeper:
             "beat": self._beat,
             "cancel": self._cancel,
             "finish": self._finish,
-            "ping": lambda message: self._say({"say": "pong", "number": message["number"]}),
+            "ping": self._ping,
+            "meet": self._meet,
             "stop": self._stop,
         }
 
@@ -151,6 +153,20 @@ class Keeper:
         self._unblocked_until = message["id"]
         self._start("command", message["reason"], message["id"], message["number"])
 
+    def _ping(self, message: dict[str, Any]) -> None:
+        self._say({"say": "pong", "number": message["number"]})
+
+    def _meet(self, message: dict[str, Any]) -> None:
+        self._to_meet.append(message)
+        self._answer_if_clear()
+
+    def _answer_if_clear(self) -> None:
+        """Answer who waits for the end of what is being cancelled: its report has gone out before."""
+        if all(incident.clear for incident in self._incidents.values()):
+            waiting, self._to_meet = self._to_meet, []
+            for message in waiting:
+                self._ping(message)
+
     def _finish(self, message: dict[str, Any]) -> None:
         if not self._orphan:
             self._orphan = True
@@ -197,6 +213,7 @@ class Keeper:
             self._time_source,
             until=until,
             tell=lambda report: self._say(report.to_wire()),
+            on_clear=self._answer_if_clear,
         )
         if command is not None:
             incident.commands.append(command)
@@ -217,6 +234,7 @@ class Keeper:
         finally:
             if self._incidents.get(incident.cause) is incident:
                 del self._incidents[incident.cause]
+            self._answer_if_clear()
         if incident.cause == "end":
             self._diary.note("stop", "the work is done")
             self._done.set()

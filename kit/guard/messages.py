@@ -2,8 +2,8 @@
 
 To the guard, ``do`` is ``hello`` (whose orders, and the limits), ``warm`` (an exchange that will be needed),
 ``account`` (one to guard, with its keys, which go this way only), ``pairs``, ``forget``, ``beat``, ``cancel``,
-``finish`` (cancel, then end), ``ping``, ``stop`` (end, cancel nothing). From the guard, ``say`` is ``hello``,
-``covered``, ``prepared``, ``pong``, ``beat``, ``report``.
+``finish`` (cancel, then end), ``ping`` (answer), ``meet`` (answer when nothing is being cancelled any more), ``stop``
+(end, cancel nothing). From the guard, ``say`` is ``hello``, ``covered``, ``prepared``, ``pong``, ``beat``, ``report``.
 """
 
 from __future__ import annotations

@@ -106,6 +106,24 @@ async def scene(tmp_path, monkeypatch):
     scene.file.close()
 
 
+async def test_it_meets_a_core_when_what_it_did_about_a_stall_is_done_and_told(scene):
+    client = await scene.guarding()
+    client.open, client.failure = [scene.ids.next()], NetworkUnavailable("no answer")
+    await scene.time.advance(LIMIT + 1)
+    scene.beat()
+    scene.hear("meet", number=7)
+    scene.hear("ping", number=8)
+    await scene.time.advance(1)
+    assert [message["number"] for message in scene.said if message["say"] == "pong"] == [8]
+    client.failure = None
+    await scene.time.advance(5)
+    said = [message["say"] for message in scene.said]
+    assert [message["number"] for message in scene.said if message["say"] == "pong"] == [8, 7]
+    assert said.index("report") < len(said) - 1 - said[::-1].index("pong")
+    scene.hear("meet", number=9)
+    assert scene.said[-1] == {"say": "pong", "number": 9}
+
+
 async def test_nothing_is_cancelled_while_the_heart_beats(scene):
     client = await scene.guarding()
     client.open = [scene.ids.next()]

@@ -8,6 +8,7 @@ from kit.guard import guard
 from kit.trading import preflight
 
 PATIENT = (
+    (preflight, "PATIENCE", 12.0),
     (preflight, "SLOW_ANSWER", 30.0),
     (preflight, "TOO_LATE", 30.0),
     (guard, "_START_PATIENCE", 60.0),

@@ -57,10 +57,12 @@ class Incident:
         """Take in one more command of the same kind: later orders are included, and the questions begin anew."""
         self.until = until
         self.commands.append(command)
-        self._told = None
         for sweep in self._sweeps:
+            if self._told is not None:
+                sweep.seen.clear()  # told with the commands before
             sweep.first_clear = None
             sweep.restart()
+        self._told = None
 
     async def run(self) -> GuardReport:
         """Sweep all accounts and return the report."""

@@ -106,6 +106,16 @@ async def scene(tmp_path, monkeypatch):
     scene.file.close()
 
 
+async def test_a_second_command_is_answered_with_what_it_cancelled_itself(scene):
+    client = await scene.guarding()
+    for number in (1, 2):
+        client.open = [scene.ids.next(), scene.ids.next()]
+        scene.hear("cancel", number=number, reason="pressed", id=scene.ids.next())
+        await scene.beats(1)
+    assert [report.count for report in scene.reports] == [2, 2]
+    assert scene.reports[-1].commands == (1, 2)
+
+
 async def test_it_meets_a_core_when_what_it_did_about_a_stall_is_done_and_told(scene):
     client = await scene.guarding()
     client.open, client.failure = [scene.ids.next()], NetworkUnavailable("no answer")

@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import statistics
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +21,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.browser.exchange import ENDPOINT, Exchange
+from tests.browser.exchange import ENDPOINT
 from tests.browser.lab import LabServer, browser
 from tests.browser.notebook import Notebook, run_all_at, start_times
+from tests.browser.session import lab_apart
 
 ROOT = Path(__file__).resolve().parents[1]
 SETUP = """import kit, kit.notebook
@@ -219,29 +218,18 @@ def main() -> None:
     parser.add_argument("--loop", choices=("kernel", "thread"), default="kernel")
     parser.add_argument("--screenshot")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        root, state = Path(folder, "notebooks"), Path(folder, "state")
-        root.mkdir()
-        state.mkdir()
-        os.environ["KIT_STATE"] = str(state)  # a core of that name may run elsewhere
-        lab, exchange = LabServer(root, state), Exchange("cockpit benchmark")
-        exchange.tell(root)
-        try:
-            with browser() as chromium:
-                time_the_start(chromium, Path(folder))
-                page = chromium.new_context(viewport={"width": 1400, "height": 1600}).new_page()
-                setup = SETUP.format(tick=options.tick, loop=options.loop)
-                notebook = Notebook.write(page, lab, "cockpit.ipynb", [ENDPOINT, setup, SHOW])
-                for code in (ENDPOINT, setup):
-                    if said := notebook.ask(code):
-                        sys.exit(said)
-                samples, plain = run(notebook, options.minutes)
-                if options.screenshot:
-                    page.screenshot(path=options.screenshot)
-                report(samples, plain)
-        finally:
-            lab.stop()
-            exchange.stop()
+    with lab_apart("cockpit benchmark") as (lab, _, folder), browser() as chromium:
+        time_the_start(chromium, folder)
+        page = chromium.new_context(viewport={"width": 1400, "height": 1600}).new_page()
+        setup = SETUP.format(tick=options.tick, loop=options.loop)
+        notebook = Notebook.write(page, lab, "cockpit.ipynb", [ENDPOINT, setup, SHOW])
+        for code in (ENDPOINT, setup):
+            if said := notebook.ask(code):
+                sys.exit(said)
+        samples, plain = run(notebook, options.minutes)
+        if options.screenshot:
+            page.screenshot(path=options.screenshot)
+        report(samples, plain)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,8 @@ only after two minutes.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -20,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from playwright.sync_api import expect
 
-from tests.browser.exchange import Exchange, until
-from tests.browser.lab import LabServer, browser
-from tests.browser.session import Session, opened
+from tests.browser.exchange import until
+from tests.browser.lab import browser
+from tests.browser.session import Session, lab_apart, opened
 
 TARGET = 2.0
 
@@ -50,19 +48,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        root, state = Path(folder, "notebooks"), Path(folder, "state")
-        root.mkdir()
-        state.mkdir()
-        os.environ["KIT_STATE"] = str(state)  # a core of that name may run elsewhere
-        lab, exchange = LabServer(root, state), Exchange("red button benchmark")
-        exchange.tell(root)
-        try:
-            with browser() as chromium, opened(chromium, lab, exchange, "pressed") as session:
-                taken = [press(session) for _ in range(options.rounds)]
-        finally:
-            lab.stop()
-            exchange.stop()
+    with (
+        lab_apart("red button benchmark") as (lab, exchange, _),
+        browser() as chromium,
+        opened(chromium, lab, exchange, "pressed") as session,
+    ):
+        taken = [press(session) for _ in range(options.rounds)]
     print(f"{'click to no open order':28}{'median':>8}{'most':>8}{'target':>8}   seconds")
     print(f"{f'{len(taken)} presses':28}{statistics.median(taken):8.2f}{max(taken):8.2f}{TARGET:8.1f}")
 

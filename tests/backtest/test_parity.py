@@ -20,15 +20,14 @@ from kit.types.market import OrderBookSnapshot, StreamLost
 from kit.types.orders import Balance, BalanceUpdate, CancelFailed, OrderState, OrderUpdate, UserStreamStatus
 from tests.support.fake_venue import PAIR, FakeVenue
 from tests.support.faked_core import CREDENTIALS, connect, until
-from tests.support.patient import PATIENT
+from tests.support.patient import be_patient
 
 UNHURRIED = kit.DisarmRules(loop_lag=None, behind=None)
 
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch):
-    for module, name, seconds in PATIENT:
-        monkeypatch.setattr(module, name, seconds)
+    be_patient(monkeypatch.setattr)
 
 
 @pytest.fixture

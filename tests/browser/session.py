@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,23 @@ def arm(cockpit: Any, press: Callable[[], None]) -> None:
         return False
 
     until(armed, "every check passes", 120, pause=0.5)
+
+
+@contextlib.contextmanager
+def lab_apart(name: str) -> Iterator[tuple[LabServer, Exchange, Path]]:
+    """Give a JupyterLab, a test exchange and the folder of both, with a state of their own: for a benchmark."""
+    with tempfile.TemporaryDirectory() as folder:
+        root, state = Path(folder, "notebooks"), Path(folder, "state")
+        root.mkdir()
+        state.mkdir()
+        os.environ["KIT_STATE"] = str(state)  # a core of that name may run elsewhere
+        lab, exchange = LabServer(root, state), Exchange(name)
+        exchange.tell(root)
+        try:
+            yield lab, exchange, Path(folder)
+        finally:
+            lab.stop()
+            exchange.stop()
 
 
 class Session:

@@ -11,7 +11,7 @@ import pytest_asyncio
 import kit
 from kit.connectors.client_order_ids import tag_of
 from kit.testnet import Testnet
-from tests.support.patient import PATIENT
+from tests.support.patient import be_patient
 from tests.support.stack import LENIENT, until
 
 PAIR = "BTC/USDT"
@@ -46,8 +46,7 @@ class Quoter(kit.Strategy):
 
 
 async def test_a_core_from_its_first_connection_to_its_end(testnet, loop, mode, monkeypatch):
-    for module, constant, seconds in PATIENT:
-        monkeypatch.setattr(module, constant, seconds)
+    be_patient(monkeypatch.setattr)
     name = f"{loop} {mode}"
     core = kit.TradingCore(name, tick_size=0.1, loop=loop, guard=False)
     core.disarm_rules = LENIENT

@@ -10,7 +10,7 @@ import pytest
 from kit.connectors.client_order_ids import tag_of
 from kit.testnet import Testnet
 from tests.support.guarded_core import GuardedCore
-from tests.support.patient import PATIENT
+from tests.support.patient import be_patient
 from tests.support.stack import fill_book
 
 _numbers = count(1)
@@ -18,8 +18,7 @@ _numbers = count(1)
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, name, seconds in PATIENT:
-        monkeypatch.setattr(module, name, seconds)
+    be_patient(monkeypatch.setattr)
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,13 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from kit.testnet import Testnet
-from tests.support.patient import PATIENT
+from tests.support.patient import be_patient
 from tests.support.stack import Stack, connected, fill_book
 
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, name, seconds in PATIENT:
-        monkeypatch.setattr(module, name, seconds)
+    be_patient(monkeypatch.setattr)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,9 @@ On a trader's machine an exchange that takes two seconds to tell its time is a r
 that needs half a minute to start. Beside other tests it is neither.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from kit.guard import guard
 from kit.trading import preflight
 
@@ -14,10 +17,10 @@ PATIENT = (
     (guard, "_START_PATIENCE", 60.0),
     (guard, "_STOP_PATIENCE", 60.0),
 )
-"""Module, name and seconds: for ``monkeypatch.setattr`` in a test's own process."""
+"""Module, name and seconds."""
 
 
-def be_patient() -> None:
-    """Be patient in a process that belongs to a test alone, such as a kernel."""
+def be_patient(put: Callable[[Any, str, float], None] = setattr) -> None:
+    """Be patient: for one test by ``monkeypatch.setattr``, for good in a process that belongs to a test alone."""
     for module, name, seconds in PATIENT:
-        setattr(module, name, seconds)
+        put(module, name, seconds)

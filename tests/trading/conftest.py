@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+import kit
+from tests.support.patient import be_patient
+from tests.support.stack import LENIENT
 from tests.support.switch_bench import Bench
 
 
@@ -15,3 +18,16 @@ async def bench() -> AsyncIterator[Bench]:
     await bench.begin()
     yield bench
     await bench.end()
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch) -> Callable[..., kit.TradingCore]:
+    """Make cores in real time that no standstill of the machine disarms: the bench has the tests of that."""
+    be_patient(monkeypatch.setattr)
+
+    def make(name: str, **options) -> kit.TradingCore:
+        core = kit.TradingCore(name, **options)
+        core.disarm_rules = LENIENT
+        return core
+
+    return make

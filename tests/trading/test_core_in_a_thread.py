@@ -10,14 +10,13 @@ import pytest
 import kit
 from kit.core import affinity
 from kit.errors import NotReady
-from kit.trading_core import TradingCore
 from tests.support.fake_venue import PAIR
 from tests.support.faked_core import Quoter, quoting, until
 
 
 @pytest.fixture
-async def core(venue):
-    core = TradingCore("threaded", tick_size=0.02, guard=False, loop="thread")
+async def core(venue, make):
+    core = make("threaded", tick_size=0.02, guard=False, loop="thread")
     yield core
     assert (await core.stop()).clean
     assert threads() == []

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 import time
 from decimal import Decimal
 
@@ -18,8 +19,8 @@ from tests.support.faked_core import Quoter, connect, until
 
 
 @pytest.fixture
-async def core(venue):
-    core = TradingCore("interrupted", tick_size=0.05, tables=False, guard=False)
+async def core(venue, make):
+    core = make("interrupted", tick_size=0.05, tables=False, guard=False)
     yield core
     venue.auto = True
     await core.stop()
@@ -114,19 +115,22 @@ async def test_a_live_connector_whose_checks_are_interrupted_does_not_stay(core,
 
 
 async def test_an_admission_that_is_interrupted_leaves_the_name_to_other_processes(core, monkeypatch):
-    acquire = InstanceLock.acquire
+    acquire, loop, tried = InstanceLock.acquire, asyncio.get_running_loop(), threading.Event()
 
     def slowly(lock):
-        time.sleep(0.3)  # as a file system that is slow
-        return acquire(lock)
+        loop.call_soon_threadsafe(adding.cancel)
+        time.sleep(0.1)  # as a file system that is slow; in a thread the interrupt would come before the end of it
+        try:
+            return acquire(lock)
+        finally:
+            tried.set()
 
     monkeypatch.setattr(InstanceLock, "acquire", slowly)
     adding = asyncio.ensure_future(connect(core))
-    await asyncio.sleep(0.1)
-    adding.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await adding
-    await asyncio.sleep(0.5)
+    assert adding.cancelled()
+    await until(tried.is_set)
     assert not core._instance._lock.held
     assert not core.connectors
     await connect(core)

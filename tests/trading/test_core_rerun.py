@@ -17,8 +17,8 @@ from tests.support.faked_core import Quoter, connect, quoting, until
 
 
 @pytest.fixture
-async def core(venue):
-    yield TradingCore("rerun", tick_size=0.05, guard=False)
+async def core(venue, make):
+    yield make("rerun", tick_size=0.05, guard=False)
     for core in list(TradingCore._cores.values()):
         if core.name == "rerun":
             await core.stop()

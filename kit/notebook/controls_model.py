@@ -89,7 +89,7 @@ class ControlsModel:
         return [
             {
                 "name": name,
-                "label": name.replace("_", " ").removesuffix(" pct"),
+                "label": self._label(name),
                 "input": text.input,
                 "unit": text.unit,
                 "doc": text.field.doc,
@@ -101,6 +101,11 @@ class ControlsModel:
             }
             for name, text in self._texts.items()
         ]
+
+    def _label(self, name: str) -> str:
+        """Return the name as words; the unit tells percent, unless only that tells two parameters apart."""
+        short = name.removesuffix("_pct")
+        return (name if short in self._texts else short).replace("_", " ")
 
     def _main(self) -> set[str]:
         """Return the parameters to show unfolded: those that must be given, or differ from their default."""

@@ -14,9 +14,10 @@ function chartAppend(columns, head, buffer) {
   });
 }
 
-// What is shown: the last ``seconds``, or all there is where that is less, but half a minute at least.
-function chartRange(times, seconds) {
-  const to = times.length ? times[times.length - 1] : 1;
+// What is shown: the last ``seconds``, or all there is where that is less, but half a minute at least. A mark may be
+// newer than the last sample.
+function chartRange(times, seconds, marks = []) {
+  const to = Math.max(times.at(-1) ?? 1, ...marks.slice(-1).map((mark) => mark.time));
   return { from: Math.min(Math.max(to - seconds, times[0] ?? 0), to - 30), to };
 }
 
@@ -139,7 +140,7 @@ function timeChart(canvas, root, { describe, soon }) {
     }
     g.save();
     g.beginPath();
-    g.rect(box.left, each.top, box.right - box.left, each.bottom - each.top);
+    g.rect(box.left, each.top, box.right - box.left + 5, each.bottom - each.top); // a mark at the end is whole
     g.clip();
     if (range) {
       if (pane.zero) { g.strokeStyle = c.soft; stroke(g, box.left, Math.round(each.y(0)) + 0.5, box.right, Math.round(each.y(0)) + 0.5); }

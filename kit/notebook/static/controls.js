@@ -4,8 +4,8 @@ function render({ model, el }) {
   forms += 1;
   const prefix = `kit-form-${forms}-${Math.random().toString(36).slice(2, 8)}`;
   const title = make("b"), hint = make("span", { class: "soft" });
-  const liveBox = make("input", { type: "checkbox" });
-  const live = make("label", { class: "live", title: "apply every change at once, without the Apply button" }, liveBox, " live");
+  const onceBox = make("input", { type: "checkbox" });
+  const once = make("label", { class: "once", title: "apply every change by itself, without the Apply button" }, onceBox, " at once");
   const main = make("div", { class: "fields" }), more = make("div", { class: "fields" });
   const summary = make("summary");
   const details = make("details", {}, summary, more);
@@ -22,7 +22,7 @@ function render({ model, el }) {
   const form = make("form", { novalidate: true, autocomplete: "off" }, main, details,
     make("div", { class: "foot" }, apply, revert, said), presets);
   const root = make("div", { class: "kit kit-controls", "data-lm-suppress-shortcuts": "true" },
-    make("div", { class: "head" }, title, hint, live), form);
+    make("div", { class: "head" }, title, hint, once), form);
   el.append(root);
   const rows = new Map();
   let built = "", values = {}, listed = "", replace = "";
@@ -61,9 +61,9 @@ function render({ model, el }) {
       label, make("span", { class: "slide" }, ...(slider ? [slider] : [])), make("span", { class: "value" }, input, unit), reset, note, help);
     const row = { field, element, input, slider, reset, note, dirty: false, error: "", pending: null };
     input.addEventListener("input", () => { if (slider) follow(row); touch(row); });
-    input.addEventListener("change", () => liveBox.checked && submit());
+    input.addEventListener("change", () => onceBox.checked && submit());
     slider?.addEventListener("input", () => { write(row, tidy(slider)); touch(row); });
-    slider?.addEventListener("change", () => liveBox.checked && submit());
+    slider?.addEventListener("change", () => onceBox.checked && submit());
     slider?.addEventListener("keydown", (event) => {
       const steps = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -10, PageUp: 10 }[event.key];
       if (!steps) return;
@@ -76,7 +76,7 @@ function render({ model, el }) {
       write(row, field.default);
       if (slider) follow(row);
       touch(row);
-      if (liveBox.checked) submit();
+      if (onceBox.checked) submit();
     });
     rows.set(field.name, row);
     return element;
@@ -184,7 +184,7 @@ function render({ model, el }) {
       touch(row);
       if (row.dirty && more.contains(row.element)) details.open = true;
     }
-    if (liveBox.checked) submit();
+    if (onceBox.checked) submit();
     else if (dirty().length) apply.focus();
   }
 
@@ -223,7 +223,7 @@ function render({ model, el }) {
     event.preventDefault();
     if (event.target === saveName) keep(); else submit();
   });
-  liveBox.addEventListener("change", () => { root.classList.toggle("at-once", liveBox.checked); if (liveBox.checked) submit(); });
+  onceBox.addEventListener("change", () => { root.classList.toggle("at-once", onceBox.checked); if (onceBox.checked) submit(); });
   revert.addEventListener("click", () => {
     for (const row of rows.values()) { row.dirty = false; row.error = ""; settle(row); }
     setText(said, "");

@@ -43,7 +43,7 @@ function render({ model, el }) {
   function show(frame) {
     const [times, values] = frame.columns;
     chart.draw({
-      ...chartRange(times, span.seconds),
+      ...chartRange(times, span.seconds, frame.fills),
       panes: [{
         write: (value) => written(value, frame.decimals),
         least: 10 ** -frame.decimals * 10,

@@ -319,7 +319,7 @@ async def test_clock_skew(stack, offset):
     await stack.testnet.fault("skew", offset=offset)
     second = stack.buy(INSIDE - 1)
     await stack.until(lambda: stack.events_of(second), "an order after the exchange's clock was set")
-    assert stack.told("port.clock_offset") == pytest.approx(offset, abs=5)
+    assert stack.told("port.clock_offset") == pytest.approx(offset, abs=20)  # half of what an answer takes
     await stack.testnet.fault("cut_user")
     await stack.until(lambda: stack.user.losses == 1, "the loss is noticed")
     await stack.hit(AMOUNT)

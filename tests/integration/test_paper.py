@@ -42,24 +42,30 @@ class Tape:
     """
 
     NEAR = 20
-    """So many lines before an order was confirmed and after its fill may explain the fill, too."""
+    """So many lines before an order was sent and after its fill was told may explain the fill, too."""
 
     def __init__(self, market):
         self.lines, self.fills = [], []
         self._placed, self._filled = {}, []
-        for tag in (MarketEvent.BuyOrderCreated, MarketEvent.SellOrderCreated):
-            market.pubsub.add_listener(tag, self._on_created)
+        self._tracker = market.order_book_tracker
+        market.buy, market.sell = self._noting(market.buy), self._noting(market.sell)
         market.pubsub.add_listener(MarketEvent.Trade, lambda trade: self.lines.append((trade.type, trade.price)))
         market.pubsub.add_listener(MarketEvent.OrderFilled, self._on_fill)
         book = market.get_order_book(PAIR)
         market.order_book_tracker.on_update = lambda _: self._on_touch(book.best_bid[0], book.best_ask[0])
 
-    def _on_created(self, event):
-        self._placed[event.order_id] = len(self.lines)
+    def _noting(self, place):
+        def noted(*args, **options):
+            order_id = place(*args, **options)
+            self._placed[order_id] = len(self.lines)
+            return order_id
+
+        return noted
 
     def _on_fill(self, event):
+        """Note where: the account hears a message at once, the book when those before it are done, two lines each."""
         self.fills.append(event)
-        self._filled.append(len(self.lines))
+        self._filled.append(len(self.lines) + 2 * self._tracker.backlog)
 
     def _on_touch(self, bid, ask):
         """Who quotes at a price would sell or buy there."""

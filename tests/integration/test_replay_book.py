@@ -9,6 +9,8 @@ import os
 from array import array
 from itertools import chain, islice
 
+import aiohttp
+
 import kit
 from kit.testnet import Testnet
 from kit.testnet.replay import Replay
@@ -84,12 +86,23 @@ def update_ids(paths):
     return ids
 
 
-async def play(paths, wanted):
+async def start_at_its_beginning(paths, early):
+    """Start the replay and stop its time before an update; anew where the machine stood still between both."""
+    address = f"/api/v3/depth?symbol={SYMBOL}&limit=5"
+    while True:
+        testnet = await Testnet.start("replay", replay=paths, speed=SPEED, flow=False, symbols=[PAIR])
+        await testnet.freeze_flow()
+        async with aiohttp.ClientSession() as session, session.get(testnet.url + address) as answer:
+            if (await answer.json())["lastUpdateId"] < early:
+                return testnet
+        await testnet.stop()
+
+
+async def play(paths, wanted, early):
     """Stream the replay through ccxt; return where the book began, its range, its wanted states, and all trades."""
     seen, trades = {}, []
     core = kit.TradingCore("replay")
-    async with await Testnet.start("replay", replay=paths, speed=SPEED, flow=False, symbols=[PAIR]) as testnet:
-        await testnet.freeze_flow()
+    async with await start_at_its_beginning(paths, early) as testnet:
         market = await core.add_connector("binance", [PAIR], endpoint=testnet)
         book = market.get_order_book(PAIR)
         bids, asks = book.depth(ALL)
@@ -116,7 +129,7 @@ async def test_the_book_through_ccxt_is_the_recorded_one_at_every_second():
     paths = [recording(name) for name in PLAYED]
     ids = update_ids(paths)
     wanted = {ids[applied] for _, applied, _, _ in straight_from_files(paths)}
-    began, (low, high), seen, tape = await play(paths, wanted)
+    began, (low, high), seen, tape = await play(paths, wanted, early=ids[len(ids) // 12])
 
     compared, seconds = 0, 0
     for second, applied, *recorded in straight_from_files(paths):

@@ -366,7 +366,7 @@ async def test_drain_waits_for_what_is_under_way(desk):
     desk.exchange.queue(answer())
     await desk.submit()
     asyncio.get_running_loop().call_soon(desk.exchange.gate.set_result, None)
-    await desk.desk.drain(5)
+    await desk.desk.drain(60)
     assert desk.heard[0].state is OrderState.OPEN
 
 

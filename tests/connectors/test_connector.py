@@ -256,6 +256,7 @@ async def test_not_ready_says_what_is_missing(supervisor):
     venue.offline = True
     connector = make_connector(venue, supervisor)
     connector.open()
+    await settle()  # it has asked, however long a busy machine took for that
     with pytest.raises(NotReady, match=r"missing: network.*offline"):
         await connector.wait_ready(0.1)
     await connector.close()

@@ -45,10 +45,13 @@ await core.start()
 """
 """What starts the core of a cell."""
 
-# Lines of the quickstart that a machine under load may fail by, and what stands in for them.
+# Lines of the quickstart that a machine under load may fail by, or that wait for a reader, and what stands in for them.
 _UNHURRIED = {
     "core = kit.TradingCore()\n": f"core = kit.TradingCore(stall_limit=120)\ncore.disarm_rules = {RULES}\n",
     "await core.start()": RUN,
+    "await asyncio.sleep(8)\n": "await asyncio.sleep(2)\n",
+    "await asyncio.sleep(3)\n": "await asyncio.sleep(2)\n",
+    "await asyncio.sleep(5)\n": "await asyncio.sleep(2)\n",
 }
 
 _CHROMIUM_OPTIONS = [

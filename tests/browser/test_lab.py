@@ -15,6 +15,7 @@ from playwright.sync_api import expect
 
 from tests.browser.exchange import until
 from tests.browser.lab import CHROMIUM, await_kernel, browser, copy_quickstart, free_port, new_page
+from tests.browser.leftovers import left_of, running
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 PLACES = {
@@ -68,7 +69,7 @@ def answers(url, process):
     return True
 
 
-def test_run_all_makes_a_live_cockpit_right(kit_lab):
+def test_run_all_makes_a_live_cockpit_right(kit_lab, tmp_path):
     url, process = kit_lab
     with browser() as chromium:
         page = new_page(chromium, 1500, 950)
@@ -87,8 +88,7 @@ def test_run_all_makes_a_live_cockpit_right(kit_lab):
         await_kernel(page)
         expect(right.locator(".banner").first).to_contain_text("LIVE ON TESTNET")  # nothing has stopped it
         page.screenshot(path=SCREENSHOTS / "kit-lab.png")
-    children = psutil.Process(process.pid).children(recursive=True)
+    children = running(process.pid)
     process.send_signal(signal.SIGINT)
     assert process.wait(120) == 0
-    _, left = psutil.wait_procs(children, timeout=90)
-    assert left == []
+    assert left_of(children, tmp_path / PLACES["KIT_STATE"]) == []

@@ -1,6 +1,5 @@
 """Voilà serves the quickstart: the first page trades, a second one is a view of it."""
 
-import contextlib
 import os
 import re
 import signal
@@ -10,15 +9,19 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-import psutil
 import pytest
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from playwright.sync_api import expect
 
 from tests.browser.exchange import until
 from tests.browser.lab import CHROMIUM, browser, copy_quickstart, free_port, new_page
+from tests.browser.leftovers import left_of, running
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
+
+SHOWN = 480_000
+"""Milliseconds that a page has to show the cockpit. The kernel starts and runs the whole notebook meanwhile; and where
+it does not tell all widgets within 4 s, the page asks for them one by one, which takes half as long again."""
 
 
 class VoilaServer:
@@ -65,23 +68,18 @@ class VoilaServer:
 
     def processes(self):
         """Return the server's processes, kernels, exchanges, guards, with their command lines."""
-        found = {}
-        with contextlib.suppress(psutil.NoSuchProcess):
-            for process in psutil.Process(self._process.pid).children(recursive=True):
-                with contextlib.suppress(psutil.NoSuchProcess):  # one that has ended since
-                    found[process] = " ".join(process.cmdline())
-        return found
+        return running(self._process.pid)
 
     def stop(self):
         """End it and return what of it still runs after a while."""
-        running = self.processes()
+        processes = self.processes()
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(90)
         finally:
             self._process.kill()
             self._output.close()
-        return [running[process] for process in psutil.wait_procs(running, timeout=90)[1]]
+        return left_of(processes, self.log.parent / "state")
 
 
 @pytest.fixture
@@ -106,7 +104,7 @@ def open_page(chromium, url):
     page.goto(url, wait_until="commit", timeout=180_000)
     cockpit = page.locator(".kit-cockpit").first
     try:
-        cockpit.wait_for(timeout=180_000)
+        cockpit.wait_for(timeout=SHOWN)
     except PlaywrightTimeoutError:
         pytest.fail("no cockpit; the page said:\n" + "\n".join(line for line in said if "ersion" not in line))
     return page, cockpit

@@ -14,11 +14,19 @@ from kit.trading_core import TradingCore
 from kit.types.orders import OrderState, OrderUpdate
 from tests.support.fake_venue import PAIR, FakeVenue
 from tests.support.faked_core import CREDENTIALS, Quoter, connect, until
+from tests.support.stack import LENIENT
+
+
+def lenient(name):
+    """Make a core that a machine which stands still for some seconds does not take off live."""
+    core = TradingCore(name, tick_size=0.05, guard=False)
+    core.disarm_rules = LENIENT
+    return core
 
 
 @pytest.fixture
 async def core(venue):
-    core = TradingCore("test", tick_size=0.05, guard=False)
+    core = lenient("test")
     yield core
     report = await core.stop()
     assert report.clean
@@ -54,7 +62,7 @@ async def test_it_runs_without_a_strategy(core, venue):
 
 async def test_start_and_stop_are_idempotent_and_leave_no_task(venue):
     before = set(asyncio.all_tasks())
-    core = TradingCore("idempotent", tick_size=0.05, guard=False)
+    core = lenient("idempotent")
     await connect(core)
     await core.start()
     await core.start()
@@ -128,7 +136,7 @@ async def test_the_strategy_trades_and_stop_cancels_and_reports(core, venue):
 
 
 async def test_stop_reports_orders_that_the_exchange_does_not_confirm(venue):
-    core = TradingCore("stubborn", tick_size=0.05, guard=False)
+    core = lenient("stubborn")
     market = await connect(core)
     core.strategy = Quoter(market, PAIR)
     await core.start()
@@ -212,7 +220,7 @@ async def test_two_cores_do_not_disturb_each_other(venue, monkeypatch):
     cores = {}
     for name, own in venues.items():
         monkeypatch.setattr(connector_manager, "CcxtExchange", lambda *_, own=own, **__: own)
-        cores[name] = TradingCore(name, tick_size=0.05, guard=False)
+        cores[name] = lenient(name)
         market = await connect(cores[name])
         cores[name].strategy = Quoter(market, PAIR)
         await cores[name].start()
@@ -280,7 +288,7 @@ async def test_stop_after_an_interrupted_stop_ends_the_rest(core, venue):
 
 
 async def test_stop_reports_what_a_connector_left_that_was_closed_before(venue):
-    core = TradingCore("closed before", tick_size=0.05, guard=False)
+    core = lenient("closed before")
     market = await connect(core)
     order_id = market.buy(PAIR, Decimal(1), kit.OrderType.LIMIT, Decimal(99))
     await until(lambda: venue.open)
@@ -338,7 +346,7 @@ async def test_stop_interrupts_a_connect_that_takes_long(venue):
 
 
 async def test_start_refuses_a_strategy_whose_market_is_gone(venue):
-    core = TradingCore("again", tick_size=0.05, guard=False)
+    core = lenient("again")
     market = await connect(core)
     core.strategy = Quoter(market, PAIR)
     await core.stop()

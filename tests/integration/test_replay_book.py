@@ -22,7 +22,7 @@ from tests.support.stack import PAIR, SYMBOL, until
 FILES = ("binance_spot_btcusdt_20240808.raw.gz", "binance_spot_btcusdt_20240809.raw.gz")
 PLAYED = FILES if os.environ.get("KIT_TEST_REPLAY") == "whole" else FILES[:1]
 """Six minutes; eleven with the second file, which goes on where the first one ends."""
-SPEED = float(os.environ.get("KIT_TEST_REPLAY_SPEED", "25"))
+SPEED = float(os.environ.get("KIT_TEST_REPLAY_SPEED", "60"))
 CENTS, LOTS = 100, 100_000
 ALL = 100_000
 

@@ -18,6 +18,7 @@ from kit.notebook.red_model import RedModel
 from kit.trading.switch import TradingState
 from tests.support.fake_venue import PAIR, FakeVenue
 from tests.support.faked_core import connect, until
+from tests.support.stack import LENIENT
 
 
 class Quoter(kit.Strategy):
@@ -37,6 +38,7 @@ class Other(Quoter):
 async def core(monkeypatch):
     monkeypatch.setattr(connector_manager, "CcxtExchange", lambda *_, **__: FakeVenue())
     core = kit.TradingCore("cockpit test", tick_size=0.05, guard=False)
+    core.disarm_rules = LENIENT
     yield core
     ipywidgets.Widget.close_all()
     assert (await core.stop()).clean

@@ -25,6 +25,7 @@ from kit.types.drawn import Drawn
 from kit.types.market import OrderBookSnapshot
 from kit.types.orders import Balance
 from tests.support.fake_venue import PAIR
+from tests.support.stack import LENIENT
 
 SECRET = "very-secret-indeed"
 CREDENTIALS = kit.Credentials("the-api-key-itself", SECRET)
@@ -89,6 +90,7 @@ class Quoter(kit.Strategy):
 @pytest.fixture
 async def core(venue):
     core = TradingCore("<drawn>", tick_size=0.05, guard=False)
+    core.disarm_rules = LENIENT
     market = await core.add_connector("binance", [PAIR], mode="live", credentials=CREDENTIALS)
     core.strategy = Quoter(market, PAIR)
     await core.start()
@@ -367,6 +369,7 @@ async def test_in_a_kernel_figures_are_loaded_while_connecting_and_elsewhere_not
 
 async def test_the_history_of_a_core_that_runs_in_a_thread_is_had_from_here(venue):
     core = TradingCore("threaded", tick_size=0.05, guard=False, loop="thread")
+    core.disarm_rules = LENIENT
     market = await core.add_connector("binance", [PAIR], mode="live", credentials=CREDENTIALS)
     core.strategy = Quoter(market, PAIR)
     await core.start()

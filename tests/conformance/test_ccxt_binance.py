@@ -3,6 +3,7 @@
 import pytest
 import pytest_asyncio
 
+from kit.connectors import ccxt_exchange
 from kit.connectors.ccxt_exchange import CcxtExchange
 from kit.core.tasks import TaskSupervisor
 from kit.testnet import Testnet
@@ -20,7 +21,8 @@ async def testnet():
 
 class TestCcxtBinance(PortConformance):
     @pytest.fixture
-    async def venue(self, testnet):
+    async def venue(self, testnet, monkeypatch):
+        monkeypatch.setattr(ccxt_exchange, "REQUEST_TIMEOUT_MS", 60_000)  # what is lost is not this file's question
         supervisor = TaskSupervisor("conformance")
         options = {"credentials": testnet.credentials, "recv_window": 60}  # a busy machine delivers later than in 2.5 s
         exchange = CcxtExchange("binance", supervisor, endpoint=testnet, trading=True, **options)
@@ -29,7 +31,8 @@ class TestCcxtBinance(PortConformance):
         assert await supervisor.close() == []
 
     @pytest.fixture
-    async def refused_account(self, testnet):
+    async def refused_account(self, testnet, monkeypatch):
+        monkeypatch.setattr(ccxt_exchange, "REQUEST_TIMEOUT_MS", 60_000)
         supervisor = TaskSupervisor("refused")
         wrong = Credentials(testnet.credentials.api_key, "not the secret")
         exchange = CcxtExchange("binance", supervisor, endpoint=testnet, credentials=wrong, trading=True)

@@ -3,6 +3,7 @@
 import pytest
 import pytest_asyncio
 
+from kit.connectors import ccxt_exchange
 from kit.connectors.ccxt_exchange import CcxtExchange
 from kit.connectors.paper_exchange import PaperExchange
 from kit.connectors.paper_settings import PaperSettings
@@ -24,7 +25,8 @@ class TestPaper(PortConformance):
     test_errors_that_stop_trading_are_told_apart = None
 
     @pytest.fixture
-    async def venue(self, testnet):
+    async def venue(self, testnet, monkeypatch):
+        monkeypatch.setattr(ccxt_exchange, "REQUEST_TIMEOUT_MS", 60_000)
         supervisor = TaskSupervisor("paper conformance")
         market = CcxtExchange("binance", supervisor, endpoint=testnet, trading=False)
         paper = PaperExchange(market, PaperSettings.checked({"USDT": 100_000, "BTC": 2}))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.simulation.engine import FillKind, MatchingEngine, Outcome
@@ -32,6 +33,7 @@ KINDS |= {"clear": EventKind.CLEAR, "gap": EventKind.GAP}
 TYPES = {"limit": OrderType.LIMIT, "post_only": OrderType.LIMIT_MAKER, "market": OrderType.MARKET}
 PREVENTIONS = dict(zip(("none", "taker", "maker", "both"), SelfTradePrevention, strict=True))
 LOT = 0.5
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,42 +46,58 @@ class Row:
     delay: int
 
 
+class Chances:
+    """Many choices from one draw: hypothesis needs far longer to draw them one by one than the test to play them."""
+
+    def __init__(self, draw: Any, count: int) -> None:
+        self._bytes = iter(draw(st.binary(min_size=2 * count, max_size=2 * count)))
+
+    def below(self, end: int) -> int:
+        return (next(self._bytes) << 8 | next(self._bytes)) % end
+
+    def of(self, choices: Sequence[T]) -> T:
+        return choices[self.below(len(choices))]
+
+
 @st.composite
 def markets(draw: Any) -> list[Row]:
     # A narrow range makes for queues and crossings, a wide one for levels outside of the small window.
     width = draw(st.sampled_from([4, 12, 400]))
     middle = draw(st.sampled_from([500, 5000]))
-    kinds = st.sampled_from(["depth"] * 12 + ["trade"] * 5 + ["snapshot", "clear", "gap"])
     rows = []
-    for _ in range(draw(st.integers(1, 60))):
-        kind = draw(kinds)
-        side = draw(st.sampled_from([BID, ASK] if kind != "gap" else [-1]))
-        if kind == "clear" and draw(st.booleans()):
+    count = draw(st.integers(1, 60))
+    chances = Chances(draw, 8 * count)
+    for _ in range(count):
+        kind = chances.of(["depth"] * 12 + ["trade"] * 5 + ["snapshot", "clear", "gap"])
+        side = chances.of([BID, ASK] if kind != "gap" else [-1])
+        if kind == "clear" and chances.of([False, True]):
             side = -1
         lean = -1 if side == BID else 1
-        tick = middle + lean * draw(st.integers(-width // 4, width))
-        qty = draw(st.integers(0 if kind == "depth" else 1, 8)) * LOT / draw(st.sampled_from([1, 1, 4]))
+        tick = middle + lean * (chances.below(width + width // 4 + 1) - width // 4)
+        qty = (chances.below(9) if kind == "depth" else 1 + chances.below(8)) * LOT / chances.of([1, 1, 4])
         qty = 0.0 if qty < LOT / 2 else qty
         if kind == "trade":
             qty = qty or LOT
-        rows.append(Row(kind, side, tick, qty, draw(st.integers(0, 3)), draw(st.integers(0, 12))))
+        rows.append(Row(kind, side, tick, qty, chances.below(4), chances.below(13)))
     return rows
 
 
 @st.composite
 def actions(draw: Any) -> list[tuple[Any, ...]]:
     listed: list[tuple[Any, ...]] = []
-    for number in range(draw(st.integers(1, 14))):
-        wait = draw(st.integers(0, 15))
-        what = draw(st.sampled_from(["submit"] * 5 + ["cancel", "look", "look", "step"]))
+    count = draw(st.integers(1, 14))
+    chances = Chances(draw, 7 * count)
+    for number in range(count):
+        wait = chances.below(16)
+        what = chances.of(["submit"] * 5 + ["cancel", "look", "look", "step"])
         if what == "submit":
-            side = draw(st.sampled_from([BID, ASK]))
-            tick = draw(st.integers(-8, 8))
-            kind = draw(st.sampled_from(["limit"] * 5 + ["post_only", "market"]))
-            force = draw(st.sampled_from(["GTC"] * 4 + ["IOC", "FOK"]))
-            listed.append((wait, what, number + 1, side, tick, draw(st.integers(1, 12)), kind, force))
+            side = chances.of([BID, ASK])
+            tick = chances.below(17) - 8
+            kind = chances.of(["limit"] * 5 + ["post_only", "market"])
+            force = chances.of(["GTC"] * 4 + ["IOC", "FOK"])
+            listed.append((wait, what, number + 1, side, tick, 1 + chances.below(12), kind, force))
         else:
-            listed.append((wait, what, draw(st.integers(1, 14))))
+            listed.append((wait, what, 1 + chances.below(14)))
     return listed
 
 
@@ -197,7 +215,7 @@ def play(both: Both, listed: list[tuple[Any, ...]]) -> None:
     assert both.engine.exhausted
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=600)
 @given(
     markets(),
     actions(),
@@ -209,7 +227,7 @@ def test_the_engine_is_the_reference(rows: list[Row], listed: list[Any], model: 
     play(both, listed)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(markets(), actions(), st.integers(1, 6), st.sampled_from(MODELS))
 def test_a_promised_floor_and_look_change_nothing(
     rows: list[Row], listed: list[Any], floor: int, model: QueueModel
@@ -243,7 +261,7 @@ def test_a_promised_floor_and_look_change_nothing(
     both.check()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(markets(), actions(), st.integers(1, 9), st.sampled_from(MODELS))
 def test_live_batches_are_the_replay(rows: list[Row], listed: list[Any], size: int, model: QueueModel) -> None:
     both = Both(rows, model, True, "taker", 0)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import InvalidInput
@@ -72,7 +72,6 @@ def test_feed_latency_follows_the_feed():
         FeedLatency(feed, request_factor=-1.0)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(*[st.integers(0, 1000)] * 3), min_size=1, max_size=20), st.integers(0, 30_000))
 def test_no_response_is_faster_than_the_floor(parts: list[tuple[int, int, int]], moment: int):
     rows = np.cumsum([part[0] for part in parts])[:, None] + np.array([[1, 1 + e, 1 + e + r] for _, e, r in parts])

@@ -356,7 +356,7 @@ class Reactive(Trader):
         return self
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=seeds, latency=latencies)
 @example(seed=25202870, latency=ConstantLatency(0.01, 0.02))
 def test_the_length_of_the_steps_changes_nothing_and_no_money_is_made(seed, latency):
@@ -378,7 +378,7 @@ def _resting(trader):
     return [order for pit in trader.venue._pits.values() for order in pit.orders.values()]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=seeds, partial=st.booleans(), in_quote=st.booleans())
 def test_without_latency_no_money_is_made_either(seed, partial, in_quote):
     rows, plan = scenario(seed)

@@ -10,11 +10,10 @@ import pytest
 
 from kit.strategy.hanging_orders import HangingOrders
 from kit.strategy.refresh_timers import RefreshTimers
-from tests.oracle import pmm
 from tests.oracle.model import play_model
 from tests.oracle.rules import excuse
 from tests.oracle.scenario import first_difference, play
-from tests.oracle.test_pmm_oracle import FILES, with_traces
+from tests.oracle.test_pmm_oracle import played, with_traces
 
 CHOICES = {
     "bid_spread": ["0.001", "0.005", "0.01", "0.02"],
@@ -97,17 +96,16 @@ def test_ours_plays_as_the_description_says(decade):
 @with_traces
 def test_ours_plays_the_reference_s_scenarios_as_the_description_says():
     unlike = {}
-    for case in pmm.cases(FILES):
+    for case, ours in played():
         model = play_model(case.scenario)
-        unlike[case.name] = (0, "unknown") if model is None else first_difference(play(case.scenario), model)
+        unlike[case.name] = (0, "unknown") if model is None else first_difference(ours, model)
     assert {name: difference for name, difference in unlike.items() if difference is not None} == {}
 
 
 @cache
 def differing():
     """The scenarios in which ours is right and the reference is not, with our trace."""
-    played = [(case, play(case.scenario)) for case in pmm.cases(FILES)]
-    return [(case, ours) for case, ours in played if first_difference(ours, case.trace) is not None]
+    return [(case, ours) for case, ours in played() if first_difference(ours, case.trace) is not None]
 
 
 @with_traces

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,19 @@ SMALL = {
     },
     "steps": [["til", 6], ["set", "bid_spread", "0.02"], ["til", 7]],
 }  # fmt: skip
+
+
+@cache
+def played():
+    """Every scenario of the reference with our trace of it, played once for all tests that only look at them."""
+    return [(case, play(case.scenario)) for case in pmm.cases(FILES)]
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """That nothing can be quoted is part of many scenarios, and keeping its warnings takes longer than playing."""
+    with pmm._quiet():
+        yield
 
 
 @with_traces
@@ -59,7 +73,7 @@ def test_with_its_defects_built_in_every_trace_is_the_reference_s():
 
 @with_traces
 def test_every_trace_of_ours_is_sound_in_itself():
-    left = {case.name: unsound(case.scenario, exact(play(case.scenario))) for case in pmm.cases(FILES)}
+    left = {case.name: unsound(case.scenario, exact(ours)) for case, ours in played()}
     assert {name: problem for name, problem in left.items() if problem is not None} == {}
 
 

@@ -104,7 +104,7 @@ def any_events(draw: st.DrawFn) -> MarketEvents:
     return MarketEvents.from_rows("binance", PAIR, sorted(rows, key=lambda row: row[1]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(written=any_events(), cut=st.integers(0, 40))
 def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, written: MarketEvents, cut: int) -> None:
     folder = tmp_path_factory.mktemp("recording")
@@ -118,7 +118,6 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, writt
     assert all(getattr(read, name).dtype == dtype for name, dtype in COLUMNS.items())
 
 
-@settings(deadline=None)
 @given(st.lists(decimal_numbers.filter(lambda number: number < 2**53 / 10**12), min_size=1, max_size=50))
 def test_decimal_numbers_become_integers_and_come_back(numbers: list[float]) -> None:
     values = np.array(numbers)
@@ -182,7 +181,7 @@ def _counted(read: list[int]):
     return counted
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(start=st.integers(-5, 105), length=st.integers(0, 110), batch=st.integers(1, 60))
 def test_iter_events_yields_the_same_rows_in_batches(
     small_recording: tuple[Path, MarketEvents], start: int, length: int, batch: int

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import InvalidInput
@@ -110,7 +110,6 @@ def test_errors_come_first_in_the_frame():
 levels = st.tuples(st.sampled_from([1, -1]), st.integers(1, 12), st.integers(0, 2), st.booleans())
 
 
-@settings(deadline=None)
 @given(st.lists(levels, max_size=60))
 def test_crossed_books_are_those_of_a_plain_book(rows):
     made = MarketEvents.from_rows(

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import InvalidInput
@@ -76,7 +76,6 @@ messages = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(messages)
 def test_messages_come_back_the_same(message):
     back = untagged(orjson.loads(dumps(tagged(message))))

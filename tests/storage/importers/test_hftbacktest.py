@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import InvalidInput
@@ -60,7 +60,6 @@ def test_there_and_back(tmp_path, name):
 times = st.lists(st.tuples(st.integers(1, 30), st.integers(0, 12)), max_size=60)
 
 
-@settings(deadline=None)
 @given(times)
 def test_both_orders_hold_every_event_once(pairs):
     rows = [(exch, exch + late, 1, 1, 10.0, float(number), 0, 1) for number, (exch, late) in enumerate(pairs)]

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import InvalidInput
@@ -228,7 +228,6 @@ amounts = st.integers(0, 10**9).map(lambda n: f"{n / 10**8:.8f}")
 prices = st.integers(1, 10**10).map(lambda n: f"{n / 100:.2f}")
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(*(st.lists(st.tuples(prices, amounts), max_size=4),) * 2), max_size=6))
 def test_levels_come_out_as_they_went_in(tmp_path_factory, updates):
     path = tmp_path_factory.mktemp("raw") / "a.raw"
@@ -272,7 +271,6 @@ def test_recorded_streams_against_a_reader_of_messages(names, pair):
     assert len(trades) - count < 10, "a few came before the snapshot"
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**6), st.binary(min_size=1, max_size=3), st.booleans())
 def test_no_damage_gets_past_the_kit(tmp_path_factory, place, junk, zipped):
     path = tmp_path_factory.mktemp("raw") / ("a.raw.gz" if zipped else "a.raw")

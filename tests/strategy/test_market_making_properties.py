@@ -264,7 +264,7 @@ class Run:
             assert not ids
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(features(with_time=True), happenings)
 def test_a_run_never_fails_and_is_the_same_again(parameters, steps):
     first = Run(parameters).play(steps)

@@ -25,7 +25,7 @@ def by_loop(times, mids, at, max_gap):
     return m0 + (m1 - m0) * (at - t0) / (t1 - t0)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.integers(0, 60), unique=True, max_size=25).map(sorted),
     st.lists(st.floats(-5, 70), min_size=1, max_size=10),

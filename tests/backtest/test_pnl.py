@@ -66,7 +66,7 @@ def book(run, held, row):
     run.add_fill("binance", event, mid)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(fill_rows, st.integers(0, 10**6), st.sampled_from([0.0, 0.3, 1.0]), st.sampled_from(["USDT", "BTC"]))
 def test_the_parts_add_up_exactly(rows, seed, gaps, quote_asset):
     run, _ = run_of(rows, seed, gaps, quote_asset)
@@ -75,7 +75,7 @@ def test_the_parts_add_up_exactly(rows, seed, gaps, quote_asset):
     assert pnl.unexplained == 0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(fill_rows, st.integers(0, 10**6), st.decimals("-100", "100", places=4))
 def test_a_deposit_is_unexplained_and_the_sum_stays_exact(rows, seed, deposit):
     run, held = run_of(rows, seed)
@@ -85,7 +85,7 @@ def test_a_deposit_is_unexplained_and_the_sum_stays_exact(rows, seed, deposit):
     assert pnl.parts == pnl.total
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(fill_rows, st.integers(0, 10**6), st.sampled_from([0.0, 0.3]))
 def test_equity_from_fills_is_equity_from_balances(rows, seed, gaps):
     rows = [row for row in rows if row[5] is None or row[5][1] != "DOGE"]

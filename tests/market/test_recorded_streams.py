@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -71,12 +70,12 @@ class PlainRebuild:
 
 
 def assert_same(book: OrderBook, plain: PlainRebuild) -> None:
-    bids, asks = book.depth(100_000)
-    assert dict(bids) == plain.bids
-    assert dict(asks) == plain.asks
+    for side, expected, is_bid in zip(book.depth(100_000), (plain.bids, plain.asks), (True, False), strict=True):
+        assert dict(side) == expected
+        assert len(side) == len(expected), "a price twice"
+        prices = [price for price, _ in side]
+        assert prices == sorted(prices, reverse=is_bid)
     assert book.update_id == plain.last
-    assert all(upper > lower for (upper, _), (lower, _) in pairwise(bids))
-    assert all(upper > lower for (lower, _), (upper, _) in pairwise(asks))
 
 
 def lines_of(paths: list[Path]) -> Iterator[tuple[float, dict[str, Any]]]:

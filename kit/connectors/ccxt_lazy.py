@@ -42,8 +42,9 @@ class _LazyPackage(ModuleType):
     """A package whose ``__init__`` has not run, and runs only when a name cannot be found without it."""
 
     def __getattr__(self, name: str) -> Any:
-        dunder = name.startswith("__") and name not in _NAMES_OF_INIT
-        if dunder or self.__dict__["_run"].is_set():
+        # Python's own names, and those that IPython asks of all that it shows.
+        special = name.startswith("_") and name.endswith("_") and name not in _NAMES_OF_INIT
+        if special or self.__dict__["_run"].is_set():
             return self._there(name)
         found = None if name in _NAMES_OF_INIT else self._find(name)
         if found is None:

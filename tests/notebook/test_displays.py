@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import inspect
 import re
+import subprocess
 import sys
 from decimal import Decimal
 from html.parser import HTMLParser
@@ -314,6 +315,19 @@ async def test_a_drawing_that_fails_shows_the_text_and_logs(core, monkeypatch, c
 async def test_from_another_thread_it_is_drawn_on_the_cores_loop(core):
     html = await asyncio.to_thread(lambda: pictures(core)["text/html"])
     assert "running" in html
+
+
+def test_what_notebooks_ask_of_all_they_show_does_not_load_every_exchange_of_ccxt():
+    code = (
+        "import sys\n"
+        "from kit.connectors.ccxt_lazy import install\n"
+        "install()\n"
+        "import ccxt\n"
+        "before = len(sys.modules)\n"
+        "print([hasattr(ccxt, name) for name in ('_repr_html_', '_ipython_display_')], len(sys.modules) - before)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[False, False] 0"
 
 
 # -- by name -----------------------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ def test_no_file_is_no_entry_and_a_large_one_is_put_aside(path, monkeypatch):
     assert path.read_text().count("\n") == 1
 
 
-def test_a_full_disk_does_not_stop_the_guard(path):
-    diary, descriptor = write(path)
+def test_a_full_disk_does_not_stop_the_guard():
+    descriptor = os.open("/dev/full", os.O_WRONLY)
+    Diary(descriptor, lambda: 1.5).note("cancel", "into a full disk")
     os.close(descriptor)
-    diary.note("cancel", "into a closed file")

@@ -13,6 +13,7 @@ from kit.connectors.client_order_ids import ClientOrderIds
 from kit.errors import InvalidInput, NotReady
 from kit.guard import guard as guard_module
 from kit.guard.guard import Guard
+from kit.trading import preflight
 from tests.support.guarded_core import alive
 from tests.support.stack import PAIR, connected, until
 
@@ -31,7 +32,7 @@ def guards_of(name):
     return found
 
 
-async def test_a_core_s_guard_from_start_to_stop(testnet):
+async def test_a_core_s_guard_from_start_to_stop(testnet, monkeypatch):
     """In one test, as each guarded core costs seconds: one process, pings, pairs, command, death, clean stop."""
     async with connected(testnet, name="one life", guard=True) as stack:
         guard = stack.core.guard
@@ -49,7 +50,7 @@ async def test_a_core_s_guard_from_start_to_stop(testnet):
         await until(lambda: any("ETH/USDT" in entry.text for entry in guard.log()), "the guard knows the new pair")
 
         await check_command(stack, guard)
-        await check_live_needs_its_answer(stack, guard)
+        await check_live_needs_its_answer(stack, guard, monkeypatch)
         await check_death(stack, guard, pid)
         last = guard.state.pid
     assert guards_of("one life") == []
@@ -84,10 +85,13 @@ async def check_command(stack, guard):
     assert "a test" in stack.core.switch.reason
 
 
-async def check_live_needs_its_answer(stack, guard):
+async def check_live_needs_its_answer(stack, guard, patch):
     """Being prepared is not enough: it must have heard that the loop runs, or it would cancel what is placed next."""
     os.kill(guard.state.pid, signal.SIGSTOP)
-    assert "the guard of core" in next(check.text for check in await stack.core.arm() if check.name == "guard")
+    with patch.context() as impatient:
+        impatient.setattr(preflight, "PATIENCE", 2.0)
+        checks = await stack.core.arm()
+    assert "the guard of core" in next(check.text for check in checks if check.name == "guard")
     assert stack.core.trading_state is kit.TradingState.OFF
     os.kill(guard.state.pid, signal.SIGCONT)
     found = {check.name: check for check in await stack.core.go_live()}

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import tempfile
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from kit.connectors.client_order_ids import tag_of
+from kit.guard.diary import diary_path, read_diary
 from kit.testnet import Testnet
 from tests.support.kernel import CellFailed, RealKernel
+from tests.support.stack import until
 
 ORDERS = 3
 
@@ -47,18 +52,23 @@ while core.trading_state is not kit.TradingState.OFF:
 await core.go_live()
 """
 
-# A range whose sum takes so many seconds or more: one C call that never lets go of the GIL, and that no interrupt ends.
-SIZE = """
-began = time.thread_time()
-sum(range(10**7))
-length = int(10**7 * {seconds} / (time.thread_time() - began))
+# One C call that never lets go of the GIL, and that no interrupt ends: reading what the test writes to a pipe. That it
+# begins is told by a file, as what a cell prints may wait for the GIL.
+PIPE = """
+import ctypes, os, signal
+library, letter = ctypes.PyDLL(None), ctypes.create_string_buffer(1)
+pipe = os.open({pipe!r}, os.O_RDWR)
+def call():
+    signal.siginterrupt(signal.SIGINT, False)
+    open({begun!r}, "w").close()
+    assert library.read(pipe, letter, 1) == 1
 """
 
 BLOCKS = {
     "time.sleep": "time.sleep(60)",
     "pure Python": "n = 0\nwhile True:\n    n += 1",
     "numpy": "import numpy\na = numpy.ones((400, 400))\nwhile True:\n    b = a @ a",
-    "one C call": "sum(range(length))",
+    "one C call": "call()",
 }
 ENDLESS = [name for name in BLOCKS if name != "one C call"]
 
@@ -69,9 +79,11 @@ class GuardedKernel:
     ``guard`` is the guard's process id. Raises ``AssertionError`` when orders stay open longer than allowed.
     """
 
-    def __init__(self, kernel: RealKernel, testnet: Testnet, name: str, stall_limit: float) -> None:
+    def __init__(self, kernel: RealKernel, testnet: Testnet, name: str, stall_limit: float, folder: Path) -> None:
         self.kernel, self.testnet, self.name, self.stall_limit = kernel, testnet, name, stall_limit
         self.guard = 0
+        self._pipe, self._begun = folder / "pipe", folder / "begun"
+        os.mkfifo(self._pipe)
 
     async def set_up(self) -> None:
         """Run the cells: a live core, its guard prepared, its orders resting on the exchange."""
@@ -79,13 +91,18 @@ class GuardedKernel:
         facts = {"url": self.testnet.url, "api_key": keys.api_key, "secret": keys.secret}
         setup = SETUP.format(name=self.name, stall_limit=self.stall_limit, **facts)
         self.guard = int(await self.kernel.run(f"import asyncio\n{setup}"))
-        await self.kernel.run(SIZE.format(seconds=self.stall_limit + 10))
+        await self.kernel.run(PIPE.format(pipe=str(self._pipe), begun=str(self._begun)))
         await self.rest()
 
     async def rest(self) -> None:
         """Have orders resting."""
         await self.kernel.run(REST.format(count=ORDERS))
         assert len(await self.open_orders()) == ORDERS
+
+    @property
+    def stalls(self) -> int:
+        """How many stalls the guard says that it has acted on."""
+        return [entry.event for entry in read_diary(diary_path(self.name))].count("stall")
 
     async def open_orders(self) -> list[str]:
         """Return the ids of the core's open orders as the exchange has them."""
@@ -114,17 +131,31 @@ class GuardedKernel:
         assert not cell.done(), f"{name} did not block for long enough"
         if name in ENDLESS:
             await self.kernel.interrupt()
+        else:
+            self._let_go()
         with contextlib.suppress(CellFailed):
             await asyncio.wait_for(cell, 180)
         await self.kernel.run(AGAIN)
         await self.rest()
         return took
 
+    async def call(self) -> None:
+        """Block the kernel by the one C call, and wait until it is in it."""
+        self._begun.unlink(missing_ok=True)
+        self.kernel.begin(BLOCKS["one C call"])
+        await until(self._begun.exists, "the call has begun", 180)
+
+    def _let_go(self) -> None:
+        pipe = os.open(self._pipe, os.O_WRONLY | os.O_NONBLOCK)
+        os.write(pipe, b"\n")
+        os.close(pipe)
+
 
 @contextlib.asynccontextmanager
 async def guarded_kernel(testnet: Testnet, name: str, stall_limit: float = 30.0) -> AsyncIterator[GuardedKernel]:
     """Give a kernel with a guarded core whose orders rest."""
-    async with RealKernel() as kernel:
-        guarded = GuardedKernel(kernel, testnet, name, stall_limit)
-        await guarded.set_up()
-        yield guarded
+    with tempfile.TemporaryDirectory() as folder:
+        async with RealKernel() as kernel:
+            guarded = GuardedKernel(kernel, testnet, name, stall_limit, Path(folder))
+            await guarded.set_up()
+            yield guarded

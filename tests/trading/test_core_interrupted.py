@@ -22,8 +22,15 @@ from tests.support.faked_core import Quoter, connect, until
 async def core(venue, make):
     core = make("interrupted", tick_size=0.05, tables=False, guard=False)
     yield core
-    venue.auto = True
+    confirm_all(venue)
     await core.stop()
+
+
+def confirm_all(venue):
+    venue.auto = True
+    for request in list({one.client_order_id: one for one in venue.cancelled}.values()):
+        if request.client_order_id in venue.open:
+            venue.confirm_cancel(request)
 
 
 async def interrupted(work, begun):
@@ -160,8 +167,10 @@ async def test_a_replacement_that_is_interrupted_leaves_the_old_one_usable(core,
     market.buy(PAIR, Decimal(1), kit.OrderType.LIMIT, Decimal(98))
 
 
-async def test_a_replacement_that_is_refused_keeps_the_old_ones_paper_account(core, venue):
+async def test_a_replacement_that_is_refused_keeps_the_old_ones_paper_account(core, venue, monkeypatch):
     market = await connect(core)
+    sweep = market.sweep
+    monkeypatch.setattr(market, "sweep", lambda timeout=0.1: sweep(timeout))  # not 10 s
     paper = core.connector_manager._papers["binance"]
     market.buy(PAIR, Decimal(1), kit.OrderType.LIMIT, Decimal(99))
     venue.auto = False
@@ -194,9 +203,7 @@ async def test_waiting_for_a_predecessor_that_is_interrupted_waits_again(core, v
     await asyncio.sleep(0.2)
     assert core.connectors  # the old one is still at it: the new one waits
     assert not successor.connectors
-    venue.auto = True
-    for request in list({one.client_order_id: one for one in venue.cancelled}.values()):
-        venue.confirm_cancel(request)
+    confirm_all(venue)
     await again
     assert not core.connectors
     assert (await successor.stop()).clean

@@ -129,6 +129,7 @@ def test_a_state_folder_that_cannot_be_written_locks_nobody_out(tmp_path, monkey
     ],
 )
 def test_a_process_says_what_it_is(monkeypatch, variables, what):
+    monkeypatch.delenv("SERVER_SOFTWARE", raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     instance = this_process(1.0)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import anywidget
+import traitlets
 
 from kit.notebook.panel import Panel, PanelModel
 from kit.notebook.subshell import EVIDENCE, route
@@ -40,8 +41,11 @@ class LiveWidget(anywidget.AnyWidget):
     """A panel on the page: sends what the model says, hands over what the page says, holds no state itself.
 
     Its line to the page (a comm) ends when 32 other panels were left unseen after it, as when a cell is run again and
-    again; shown again, it opens a new one. Where no widget manager exists it shows as plain HTML or text.
+    again; shown again, it opens a new one. Where no widget manager exists it shows as plain HTML or text; where one
+    does but no kernel, as on a page exported with the state of widgets, the page shows ``snapshot``, that same HTML.
     """
+
+    snapshot = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, model: PanelModel) -> None:
         self.panel = self._panel_of(model)
@@ -95,12 +99,13 @@ class LiveWidget(anywidget.AnyWidget):
         return self.model.text()
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        self.snapshot = self.model.html()
         if self.comm is None:
             self._model_id = None
             self.open()
             self._note_views()
         data, metadata = super()._repr_mimebundle_() or ({}, {})
-        return {**data, "text/plain": self.model.text(), "text/html": self.model.html()}, metadata
+        return {**data, "text/plain": self.model.text(), "text/html": self.snapshot}, metadata
 
 
 class DepthWidget(LiveWidget):

@@ -39,10 +39,14 @@ def test_a_panel_shows_as_widget_html_and_text():
     assert "levels = 3" in panel._repr_mimebundle_()[0]["text/plain"]
 
 
-def test_the_page_gets_no_trading_state_but_by_messages():
-    state = controls(Quoter()).get_state()
+def test_the_page_gets_no_trading_state_but_by_messages_and_what_the_notebook_saves_anyway():
+    panel = controls(Quoter())
+    state = panel.get_state()
     synced = {name for name in state if not name.startswith("_")}
-    assert synced <= {"layout", "tooltip", "tabbable"}
+    assert synced <= {"layout", "tooltip", "tabbable", "snapshot"}
+    assert state["snapshot"] == ""
+    data, _ = panel._repr_mimebundle_()
+    assert panel.get_state()["snapshot"] == data["text/html"]
 
 
 def test_panels_that_nobody_sees_are_bounded_and_can_be_shown_again():

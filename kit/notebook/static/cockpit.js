@@ -12,6 +12,7 @@ function lineOf(model, part) {
   const listeners = new Set();
   return {
     widget_manager: model.widget_manager,
+    get: (name) => part ? undefined : model.get?.(name), // what stands in for frames does so once, for the whole
     send: (content) => model.send({ ...content, part }),
     on: (_name, listener) => listeners.add(listener),
     off: (_name, listener) => listeners.delete(listener),

@@ -3,10 +3,29 @@
 
 const SIGN_OF_LIFE = 10000; // ms
 const ANSWER_LIMIT = 8000; // ms
+const FIRST_FRAME = 3000; // ms
+
+// What was to be seen when the panel was shown stands in while no frame comes: for good where nobody could send one, as
+// on an exported page, below the panel where the kernel is only busy.
+function standIn(model, root) {
+  let place = null;
+  const late = setTimeout(() => {
+    const snapshot = model.get?.("snapshot");
+    if (!snapshot) return;
+    const alone = !model.widget_manager?.kernel;
+    place = make("div", { class: "kit-snapshot" });
+    place.innerHTML = snapshot;
+    place.append(make("small", {}, `as it was when it was shown; ${alone ? "live only where its kernel runs" : "the kernel is busy or gone"}`));
+    root.after(place);
+    root.classList.toggle("stood-in", alone);
+  }, FIRST_FRAME);
+  return () => { clearTimeout(late); place?.remove(); root.classList.remove("stood-in"); };
+}
 
 function connect(model, el, { merge = (_state, frame) => frame, paint, retheme = () => {}, news = () => {}, patience = ANSWER_LIMIT }) {
   const id = crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2);
   const waiting = new Map();
+  const endStandIn = standIn(model, el);
   let onScreen = false, seq = 0, state = null, due = 0, number = 0, asked = false;
 
   const seen = () => onScreen && document.visibilityState === "visible";
@@ -37,6 +56,7 @@ function connect(model, el, { merge = (_state, frame) => frame, paint, retheme =
     }
     seq = message.seq;
     asked = false;
+    if (state === null) endStandIn();
     state = merge(message.full ? null : state, message, buffers);
     soon();
   }
@@ -70,6 +90,7 @@ function connect(model, el, { merge = (_state, frame) => frame, paint, retheme =
   function close() {
     clearInterval(beat);
     clearTimeout(soonAgain);
+    endStandIn();
     if (due) cancelAnimationFrame(due);
     watcher.disconnect();
     themes.disconnect();

@@ -6,6 +6,7 @@ import os
 import random
 import time
 from decimal import Decimal
+from itertools import pairwise
 from typing import ClassVar
 
 import pytest
@@ -221,14 +222,14 @@ async def test_the_price_source_answers_as_it_did(core, venue, tmp_path):
             bid_spread="0.01",
             ask_spread="0.01",
             order_amount="0.5",
-            order_refresh_time=1,
-            filled_order_delay=1,
+            order_refresh_time=0.3,
+            filled_order_delay=0.3,
             price_source=lambda: 100 + rng.random() if rng.random() < 0.8 else None,
             price_source_interval=0.5,
             price_type="custom",
         ),
         tmp_path,
-        count=160,
+        count=100,
     )
     report = parity(session, fills=False)
     assert report.equal, report
@@ -249,9 +250,13 @@ async def test_an_event_too_early_is_caught(core, venue, tmp_path):
     session = await record(core, venue, lambda market: Follower(market, PAIR), tmp_path)
     log = open_session(session.path)
     frames = list(log.frames)
-    places = [n for n, frame in enumerate(frames) if any(act["a"] == "place" for act in frame.acts)]
-    at = places[len(places) // 2]
-    early = next(n for n in range(at + 1, len(frames)) if frames[n].kind == "market")
+    bids = [(n, frame.data[1]["bids"][0][0]) for n, frame in enumerate(frames) if frame.kind == "market"]
+    at, early = next(
+        (n, after)
+        for (before, bid), (after, moved) in pairwise(bids)
+        for n in range(before, after)
+        if moved != bid and any(act["a"] == "place" for act in frames[n].acts)
+    )
     assert not parity(log, Follower, fills=False).differences
     frames.insert(at, frames.pop(early))
     report = parity(SessionLog(log.header, frames), Follower, fills=False)

@@ -82,6 +82,8 @@ async def test_a_second_process_sees_what_the_first_does_and_takes_over_when_it_
     await other.ask("connect")
     seen = await other.until(lambda seen: len(seen["open"]) == 2, "the running core's orders")
     assert seen["open"] == facts["open"]
+    if start.mode == "live":
+        assert await other.ask("table") == {"open": facts["open"]}
     assert seen["view"]["pid"] == owner.pid
     assert seen["modes"] == {"binance": "data"}
     assert not seen["acted"]

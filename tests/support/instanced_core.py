@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 import kit
+from kit.types.orders import OrderState
 from tests.support.patient import be_patient
 
 PAIR = "BTC/USDT"
@@ -34,12 +35,12 @@ class Quoter(kit.Strategy):
 
 def _facts(core: kit.TradingCore) -> dict[str, Any]:
     view = core.read_only
-    orders = core.orders
+    orders = [order for log in core.session_logs.values() for order in log.all_orders()]  # core.orders loads pandas
     return {
         "pid": os.getpid(),
         "modes": {name: connector.mode for name, connector in core.connectors.items()},
         "view": None if view is None else {"pid": view.pid, "ended": view.ended, "text": view.text},
-        "open": sorted(orders[orders["state"] == "open"]["client_order_id"]),
+        "open": sorted(order.client_order_id for order in orders if order.current_state is OrderState.OPEN),
         "acted": core.strategy is not None and bool(core.strategy.active_orders),
     }
 
@@ -54,7 +55,7 @@ async def _connect(core: kit.TradingCore, url: str, key: str, secret: str, mode:
 
 async def main() -> None:
     name, *where = sys.argv[1:]
-    core = kit.TradingCore(name, tick_size=0.1, guard=False)
+    core = kit.TradingCore(name, tick_size=0.1, tables=False, guard=False)
     core.disarm_rules = kit.DisarmRules(loop_lag=None, behind=None, book_silence=None, account_silence=None)
     while True:
         word = (await asyncio.to_thread(sys.stdin.readline)).strip()
@@ -65,6 +66,9 @@ async def main() -> None:
             if child == 0:
                 signal.pause()
             print(json.dumps({"child": child}), flush=True)
+            continue
+        elif word == "table":
+            print(json.dumps(core.orders.groupby("state")["client_order_id"].apply(sorted).to_dict()), flush=True)
             continue
         elif word == "stop":
             await core.stop()

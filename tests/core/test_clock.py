@@ -17,6 +17,7 @@ from kit.core.ticks import TickGrid
 from kit.core.time_iterator import TimeIterator
 from kit.errors import InvalidInput, NotReady, StrategyError
 from kit.types.events import ClockLateEvent, MarketEvent
+from tests.support.kit_logs import kit_records
 
 BACKTEST = ClockMode.BACKTEST
 
@@ -291,7 +292,7 @@ async def test_late_logs_do_not_flood(caplog: pytest.LogCaptureFixture) -> None:
         async with running(clock, time):
             await time.advance(29.9)
     assert clock.stats.ticks_late > 90
-    assert len(caplog.records) == 3
+    assert len(kit_records(caplog)) == 3
 
 
 async def test_other_tasks_get_their_turn_beside_children_that_always_overrun() -> None:
@@ -419,7 +420,7 @@ async def test_stop_iteration_ends_the_run_quietly(caplog: pytest.LogCaptureFixt
     assert (first.ticks, last.ticks) == ([1.0, 2.0], [1.0])
     assert (first.stops, last.stops) == (1, 1)
     assert clock.stats.child_errors == 0
-    assert caplog.records == []
+    assert kit_records(caplog) == []
 
 
 # --- children come and go -----------------------------------------------------------------------------------------
@@ -586,7 +587,7 @@ def test_a_child_that_always_fails_is_logged_a_few_times(caplog: pytest.LogCaptu
     with caplog.at_level(logging.ERROR):
         clock.backtest()
     assert clock.stats.child_errors == 2000
-    assert [record.args[3] for record in caplog.records if record.args] == [1, 10, 100, 1000]  # type: ignore[index]
+    assert [record.args[3] for record in kit_records(caplog) if record.args] == [1, 10, 100, 1000]  # type: ignore[index]
     assert "ValueError: bad tick 1.0" in caplog.text
 
 
@@ -601,7 +602,7 @@ def test_a_good_tick_ends_a_row_of_failures(caplog: pytest.LogCaptureFixture) ->
     clock.add_iterator(probe)
     with caplog.at_level(logging.ERROR):
         clock.backtest()
-    assert [record.args[3] for record in caplog.records if record.args] == [1, 1, 1]  # type: ignore[index]
+    assert [record.args[3] for record in kit_records(caplog) if record.args] == [1, 1, 1]  # type: ignore[index]
 
 
 def test_the_handler_may_end_the_run_with_a_stop_trading_error_and_nothing_else() -> None:

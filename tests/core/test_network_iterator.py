@@ -15,6 +15,7 @@ from kit.core.manual_time import ManualTime
 from kit.core.network_iterator import Backoff, NetworkIterator, NetworkStatus
 from kit.core.tasks import TaskSupervisor
 from kit.errors import InvalidInput, NetworkUnavailable, NotReady
+from tests.support.kit_logs import kit_records
 
 Step = Callable[[], Coroutine[Any, Any, None]]
 
@@ -105,8 +106,8 @@ async def test_an_error_stops_what_was_started_and_it_is_started_anew(
     assert network.calls == ["check", "start", "check", "stop", "check", "check", "start"]
     assert network.network_status is NetworkStatus.CONNECTED
     assert network.last_error == ""
-    assert len(caplog.records) == 1  # the same error again is not logged again
-    assert caplog.records[0].exc_info is None  # an ordinary network error needs no traceback
+    assert len(kit_records(caplog)) == 1  # the same error again is not logged again
+    assert kit_records(caplog)[0].exc_info is None  # an ordinary network error needs no traceback
     await network.close()
 
 
@@ -174,7 +175,7 @@ async def test_a_programming_error_is_shown_with_its_traceback_and_retried(
     await time.advance(1.0)
     assert network.network_status is NetworkStatus.CONNECTED
     assert "KeyError" in caplog.text
-    assert caplog.records[0].exc_info is not None
+    assert kit_records(caplog)[0].exc_info is not None
     await network.close()
 
 

@@ -10,6 +10,7 @@ from kit.errors import AuthenticationFailed, NetworkUnavailable
 from kit.orders.reconciliation import Reconciliation
 from kit.types.events import BalanceUpdateEvent
 from kit.types.orders import Balance, BalanceUpdate, CancelFailed, OrderState, UserStreamStatus
+from tests.support.kit_logs import kit_records
 from tests.support.orders import NOW, PAIR, Desk, build_desk, make_order, make_trade, make_update
 
 S = OrderState
@@ -462,4 +463,4 @@ async def test_a_loss_is_told_but_a_close_on_purpose_is_not(live: Desk, caplog: 
     live.venue.close_user_stream = closing  # type: ignore[method-assign]
     await live.stream.stop()
     assert live.stream.status.losses == 1
-    assert caplog.text == ""
+    assert kit_records(caplog) == []

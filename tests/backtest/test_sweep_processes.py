@@ -279,7 +279,7 @@ def test_a_cluster_of_ones_own(events):
         with cluster.get_client() as client:
             again = kit.sweep(kit.PureMarketMaking, events, space, address=client, ask_spread="0.1", **COMMON, **PMM)
             assert client.submit(lambda: 1).result() == 1
-    here = kit.sweep(kit.PureMarketMaking, events, space, ask_spread="0.1", **COMMON, **PMM)
+    here = kit.sweep(kit.PureMarketMaking, events, space, workers=1, ask_spread="0.1", **COMMON, **PMM)
     pd.testing.assert_frame_equal(there.frame(), here.frame())
     pd.testing.assert_frame_equal(again.frame(), here.frame())
 
@@ -297,16 +297,17 @@ def test_nobody_listens_to_the_outside(events):
     def watch():
         while not done.is_set():
             for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
-                try:
+                with contextlib.suppress(psutil.Error):  # it has ended
                     connections = process.net_connections(kind="tcp")
-                except psutil.Error:
-                    continue
-                seen.update(one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN)
+                    seen.update(one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN)
             time.sleep(0.05)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    kit.sweep(kit.PureMarketMaking, events, {"bid_spread": ["0.00001"]}, ask_spread="0.1", **COMMON, **PMM)
-    done.set()
-    watcher.join()
+    try:
+        space = {"bid_spread": ["0.00001"]}
+        kit.sweep(kit.PureMarketMaking, events, space, workers=1, ask_spread="0.1", **COMMON, **PMM)
+    finally:
+        done.set()
+        watcher.join()
     assert seen <= {"127.0.0.1"}

@@ -149,7 +149,7 @@ async def test_run_ends_at_the_clocks_end_time() -> None:
     assert probe.ticks == [11.0, 12.0]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from([0.01, 0.1, 0.25, 0.3, 1.0, 7.0]),
     st.floats(0, 2e9),

@@ -357,7 +357,7 @@ def test_back_off_never_overflows() -> None:
     assert all(30.0 <= pause <= 60.0 for pause in pauses[10:])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from([fine, fine, hang, refuse]), max_size=12), st.data())
 def test_start_and_stop_always_alternate(checks: list[Step], data: st.DataObject) -> None:
     failures = st.lists(st.sampled_from([fine, hang, refuse]), max_size=5)

@@ -445,7 +445,7 @@ LIMITS = [
 POOL_WEIGHT = {"a": 2, "b": 1}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @example([("acquire", CANCEL, 10, "a"), ("acquire", POLL, 1, "a"), ("jump", 1.0), ("acquire", POLL, 0, "a")])
 @given(st.lists(STEP, max_size=40))
 def test_no_window_ever_exceeds_its_limit_and_everybody_is_served(steps: list[tuple[Any, ...]]) -> None:
@@ -510,7 +510,7 @@ def test_no_window_ever_exceeds_its_limit_and_everybody_is_served(steps: list[tu
 ARRIVAL = st.tuples(st.sampled_from(list(Priority)), st.integers(1, 10), st.floats(0, 0.5))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(ARRIVAL, min_size=1, max_size=40))
 def test_on_one_limit_nobody_is_overtaken_by_a_worse_rank(arrivals: list[tuple[Priority, int, float]]) -> None:
     async def drive() -> None:

@@ -67,7 +67,7 @@ steps = st.lists(
 
 @pytest.mark.parametrize("window", [2, 4, 64])
 @given(start=starts, steps=steps)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_book_equals_the_naive_model(window: int, start: tuple, steps: list) -> None:
     with patch("kit.market.book_side.WINDOW", window), patch("kit.market.book_side.LOW_WATER", window // 2):
         book, model, update_id = OrderBook(PAIR), NaiveBook(), 1
@@ -99,7 +99,7 @@ def test_book_equals_the_naive_model(window: int, start: tuple, steps: list) -> 
     volume=st.one_of(st.just(0.0), exact),
     price=st.floats(0.0, 120.0),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_queries_equal_brute_force(start: tuple, is_buy: bool, volume: float, price: float) -> None:
     with patch("kit.market.book_side.WINDOW", 4), patch("kit.market.book_side.LOW_WATER", 2):
         book, model = make_book(*start), NaiveBook()

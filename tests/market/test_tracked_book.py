@@ -78,7 +78,7 @@ def faulty(messages: list[MarketMessage], rng: random.Random, exchange: FakeExch
 
 @pytest.mark.parametrize("futures", [False, True])
 @given(seed=st.integers(0, 10**9))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_book_in_sync_is_always_the_exchange_s_book_at_that_update(futures: bool, seed: int) -> None:
     """Whatever the stream does, a book either says that it is out of sync or equals the exchange's at its id."""
     rng = random.Random(seed)

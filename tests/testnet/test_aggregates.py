@@ -26,7 +26,6 @@ def traded(pauses):
 
 
 @pytest.mark.parametrize("interval", INTERVALS)
-@settings(deadline=None)
 @given(moment=st.integers(1_600_000_000_000, 1_800_000_000_000))
 def test_a_moment_lies_in_its_candle_and_candles_follow_each_other(interval, moment):
     start = candle_start(interval, moment)
@@ -43,7 +42,7 @@ def test_weeks_begin_on_monday_and_months_on_the_first():
     assert candle_end("1M", candle_start("1M", MONDAY)) == december - 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.integers(0, 200_000), min_size=1, max_size=30),
     st.sampled_from(["1s", "1m", "3m", "1h", "1d", "1w"]),
@@ -86,7 +85,6 @@ def test_a_day_forgets_what_is_older():
     assert stats.average_ticks == (6_000_700 + 6_001_400) / 2
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([60_000, 60_001, 60_002]), st.integers(1, 5)), min_size=1, max_size=12))
 def test_aggregates_hold_the_same_amounts_as_the_trades(makers):
     desk = Desk()

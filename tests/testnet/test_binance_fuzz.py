@@ -86,7 +86,7 @@ VALUES = st.one_of(
     st.lists(st.text(max_size=5), max_size=3),
 )
 JSON = st.recursive(VALUES, lambda inner: st.dictionaries(st.text(max_size=9), inner, max_size=4), max_leaves=8)
-FUZZ = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class Sink:

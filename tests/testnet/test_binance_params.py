@@ -1,7 +1,7 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.testnet.binance_errors import ApiError
@@ -39,7 +39,6 @@ def test_zeros_after_the_eighth_digit_are_no_precision():
     assert Params({"price": "1.12345678000"}).decimal("price") == Decimal("1.12345678")
 
 
-@settings(deadline=None)
 @given(st.decimals(min_value=0, max_value=10**12, places=8))
 def test_decimals_read_back_exactly(value):
     assert Params({"price": f"{value:f}"}).decimal("price") == value

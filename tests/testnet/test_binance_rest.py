@@ -3,7 +3,7 @@ from itertools import pairwise
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.testnet.binance_rest import _fields
@@ -459,7 +459,6 @@ async def test_duplicate_parameters_are_refused():
         assert (await wire.raw("GET", "depth", "symbol=BTCUSDT&symbol=ETHUSDT", {})).code == -1101
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(), st.text(), max_size=6), st.sampled_from([quote, quote_plus]))
 def test_fields_are_read_as_they_were_encoded(values, encode):
     assert _fields(urlencode(values, quote_via=encode)) == values

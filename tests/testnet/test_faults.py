@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import aiohttp
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import InvalidInput
@@ -54,7 +54,6 @@ def test_a_fault_strikes_once_unless_told_otherwise(board):
     assert board.struck == {"error": 1}
 
 
-@settings(deadline=None)
 @given(st.integers(1, 20))
 def test_a_fault_strikes_as_often_as_asked(count):
     board = FaultBoard(Clock())

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import InvalidInput
@@ -171,7 +171,6 @@ def test_symbols_whose_factors_are_not_whole_are_refused(change: dict[str, Any],
         replace(BTCUSDT, **change)
 
 
-@settings(deadline=None)
 @given(st.integers(-(10**20), 10**20))
 def test_units_survive_their_text(units: int) -> None:
     assert to_units(D(units_text(units))) == units
@@ -189,7 +188,6 @@ def test_units_are_exact_beyond_the_decimal_context() -> None:
     assert to_units(D("-0E-999999")) == 0
 
 
-@settings(deadline=None)
 @given(st.sampled_from([BTCUSDT, ETHUSDT]), st.integers(1, 10**9), st.integers(1, 10**9))
 def test_ticks_and_lots_survive_their_decimals(info: Any, ticks: int, lots: int) -> None:
     assert info.ticks(info.price(ticks)) == ticks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.testnet.ladder import Ladder, Resting, queue
@@ -87,7 +87,6 @@ def check(ladder: Ladder[Resting], model: list[Resting], *, is_bids: bool) -> No
 
 @pytest.mark.parametrize("is_bids", [True, False])
 @given(st.data())
-@settings(deadline=None)
 def test_ladder_equals_a_sorted_list(is_bids: bool, data: st.DataObject) -> None:
     """Any order of appending, removing and taking leaves what a plain list of orders would."""
     prices = data.draw(st.integers(1, 8), label="prices")

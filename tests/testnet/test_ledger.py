@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import InvalidInput
@@ -53,7 +53,6 @@ def test_bad_deposits_are_named(bad: str) -> None:
         desk.venue.deposit(desk.account("ann"), "BTC", D(bad))
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**18), st.integers(-(10**7), 10**7))
 def test_fees_are_cut_towards_zero_to_a_whole_unit(units: int, rate: int) -> None:
     exact = Decimal(units) * rate / UNITS

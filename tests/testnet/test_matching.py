@@ -371,7 +371,7 @@ class Machine(RuleBasedStateMachine):
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+TestMachine.settings = settings(max_examples=60, stateful_step_count=60)
 
 
 @pytest.mark.parametrize("seed", range(8))

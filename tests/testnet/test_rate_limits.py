@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.testnet.binance_errors import ApiError
@@ -136,7 +136,6 @@ def test_status_lists_what_clients_read():
     assert not any("count" in entry for entry in limits.rules())
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5_000), st.integers(1, 9)), max_size=60))
 def test_an_interval_counts_what_fell_into_it(steps):
     counter, now, log = IntervalCounter(10_000), 0, []

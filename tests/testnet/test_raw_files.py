@@ -6,7 +6,7 @@ from itertools import islice
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import InvalidInput
@@ -162,13 +162,11 @@ def test_missing_files_are_told_before_reading(tmp_path):
         read_raw([])
 
 
-@settings(deadline=None)
 @given(st.decimals(min_value=0, max_value=10**12, places=8))
 def test_units_are_exact(value):
     assert text_units(f"{value:f}") == value * UNITS
 
 
-@settings(deadline=None)
 @given(st.integers(min_value=0, max_value=10**9), st.integers(min_value=0, max_value=12))
 def test_units_accept_any_number_of_decimals_but_no_ninth_digit(digits, places):
     text = f"{Decimal(digits).scaleb(-places):f}"
@@ -179,7 +177,6 @@ def test_units_accept_any_number_of_decimals_but_no_ninth_digit(digits, places):
         assert text_units(text) == Decimal(text) * UNITS
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_parsing_any_bytes_either_works_or_raises_what_the_reader_catches(noise):
     for line in (noise, b"5 " + noise, b'5 {"e":"trade","p":' + noise + b"}"):

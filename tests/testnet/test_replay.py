@@ -562,7 +562,7 @@ moves = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(moves)
 def test_whatever_users_do_the_market_keeps_the_recorded_amounts(tmp_path_factory, script):
     """The recorded book never crosses; users place, take and cancel at random between its messages."""

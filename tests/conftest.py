@@ -10,8 +10,14 @@ import pytest
 
 from tests.support.fake_venue import FakeVenue
 
-# A busy machine stands still for longer than any time in which an example or its making should be done.
-hypothesis.settings.register_profile("kit", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+# A busy machine stands still for longer than any time in which an example or its making should be done. The examples
+# are those of the run before, so that a change alone decides; KIT_TEST_RANDOM=1 searches among new ones.
+hypothesis.settings.register_profile(
+    "kit",
+    deadline=None,
+    derandomize="KIT_TEST_RANDOM" not in os.environ,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("kit")
 
 

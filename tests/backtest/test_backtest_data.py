@@ -23,6 +23,7 @@ from kit.storage.events import EventKind, MarketEvents
 from kit.storage.exporters import to_hftbacktest
 from kit.storage.recording_writer import RecordingWriter
 from kit.types.market import TradingRule
+from tests.support.kit_logs import kit_records
 from tests.support.made_market import BALANCES, NS, PAIR, RULES, START, made_events
 
 D = Decimal
@@ -467,4 +468,4 @@ def test_recordings_in_which_events_arrive_before_they_happened_are_corrected_an
         assert "put forward by 1.5 s" in market.source
         assert int((market.feed.local_ts - market.feed.exch_ts).min()) == 0
         assert (np.sort(market.feed.local_ts) == np.sort(events.local_ts - late + 1_500_000_000)).all()
-    assert not caplog.records
+    assert not kit_records(caplog)

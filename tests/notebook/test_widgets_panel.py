@@ -12,6 +12,7 @@ from kit.errors import InvalidInput, OrderNotFound
 from kit.notebook.panel import LEASE, Frame, Panel
 from kit.notebook.refresh import Refresher, refresher_of
 from kit.trading.core_loop import CoreLoop
+from tests.support.kit_logs import kit_records
 
 
 class Counter:
@@ -169,7 +170,7 @@ async def test_an_error_is_listed_once_with_a_count_and_stops_no_other_panel(sta
     assert [message["value"] for message in messages] == [0, 1, 2, 3]
     (error,) = stage.errors.items
     assert str(error) == "broken: ValueError: bad (3 times)"
-    assert len(caplog.records) == 1
+    assert len(kit_records(caplog)) == 1
     assert stage.refresher.stats.errors == 3
     broken_model.broken, broken_model.value = None, 1
     await stage.time.advance(0.25)

@@ -27,6 +27,7 @@ from kit.storage.recordings import open_recording
 from kit.types.market import Level, OrderBookDiff, PublicTrade, StreamLost, TradeType
 from tests.support.book_model import PAIR, diff, snapshot
 from tests.support.fake_book_source import FakeBookSource
+from tests.support.kit_logs import kit_records
 from tests.support.recorded import NOW, Rig, replay
 
 ROOT = Path(__file__).parents[2]
@@ -279,7 +280,7 @@ def test_a_disk_that_hangs_fills_the_memory_only_so_far_and_what_is_lost_is_told
     assert replay(rig.read()) == (dict(bids), dict(asks)), "it goes on with the whole book"
     assert len(open_recording(tmp_path).gaps()) == 1
     assert rig.recorder.status().lost == full.lost
-    messages = [record.getMessage() for record in caplog.records]
+    messages = [record.getMessage() for record in kit_records(caplog)]
     assert len(messages) == 2
     assert "which is the limit; what comes now is not recorded" in messages[0]
     assert f"is recorded again; {full.lost} rows are missing" in messages[1]
@@ -300,8 +301,8 @@ def test_what_a_full_disk_refuses_is_kept_and_written_later(
     assert (status.errors, status.events, status.lost) == (2, 0, 0)
     assert status.waiting == 6
     assert "No space left on device" in status.last_error
-    assert len(caplog.records) == 1
-    assert caplog.records[0].exc_info in (None, False)
+    assert len(kit_records(caplog)) == 1
+    assert kit_records(caplog)[0].exc_info in (None, False)
     rig.send(diff(11, [(98.5, 1.0)], first=11))
     disk.error = None
     status = rig.recorder.stop()

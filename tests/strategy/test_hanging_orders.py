@@ -11,6 +11,7 @@ from kit.strategy.pure_market_making import PureMarketMaking
 from kit.types.events import MarketEvent, MarketOrderFailureEvent
 from kit.types.market import TradeType
 from kit.types.orders import OrderState, OrderType
+from tests.support.kit_logs import kit_records
 from tests.support.mock_market import MockBook, MockOrder
 
 D = Decimal
@@ -100,7 +101,7 @@ def test_a_refused_renewal_is_tried_again_and_does_not_keep_the_others(run, monk
     assert [order.price for order in b.strategy.hanging_orders] == [102]
     b.til(10)
     assert [order.price for order in b.strategy.hanging_orders] == [102]
-    assert len(caplog.records) == 1
+    assert len(kit_records(caplog)) == 1
     assert "101" in caplog.text
     assert "wait" in caplog.text
     b.til(11)
@@ -130,7 +131,7 @@ def test_a_renewal_that_the_market_can_never_take_is_given_up(run, monkeypatch, 
     assert not b.strategy._hanging._renewals
     b.til(12)
     words = "the renewal of order-2 (sell 1 at 101) was given up: 0.1 is below the minimum of 0.2"
-    assert [record.message for record in caplog.records] == [f"PureMarketMaking: {words}"]
+    assert [record.message for record in kit_records(caplog)] == [f"PureMarketMaking: {words}"]
     found = b.strategy.explain()
     assert f"{words[0].upper()}{words[1:]}." in found.verdict
     assert list(found.frame[found.frame.step == "renewal"].why) == [words]

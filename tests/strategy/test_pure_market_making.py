@@ -10,6 +10,7 @@ from kit.strategy.proposal import Proposal
 from kit.strategy.pure_market_making import PureMarketMaking
 from kit.types.market import TradeType, TradingRule
 from kit.types.orders import OrderType
+from tests.support.kit_logs import kit_records
 from tests.support.mock_market import MockBook, MockMarket
 
 D = Decimal
@@ -182,7 +183,7 @@ def test_no_reference_price_withdraws_with_one_warning_and_comes_back(run, caplo
     with caplog.at_level(logging.WARNING):
         b.til(9)
     assert b.prices == ([], [])
-    assert len(caplog.records) == 1
+    assert len(kit_records(caplog)) == 1
     assert "no reference price for HBOT/ETH" in caplog.text
     assert b.strategy.health.total_errors == 0
     b.market.book.asks = asks
@@ -190,7 +191,7 @@ def test_no_reference_price_withdraws_with_one_warning_and_comes_back(run, caplo
     assert b.prices == (["99"], ["101"])
     b.market.book.clear(is_asks=False)
     b.til(12)
-    assert len(caplog.records) == 2, "a new loss is told anew"
+    assert len(kit_records(caplog)) == 2, "a new loss is told anew"
 
 
 def test_a_market_that_is_not_ready_is_left(run, caplog):
@@ -234,7 +235,7 @@ def test_sizes_below_the_minimum_are_not_sent_and_it_is_told_once(rule, bench, c
     with caplog.at_level(logging.WARNING):
         b.til(20)
     assert b.strategy.health.total_errors == 0
-    assert [record.message for record in caplog.records] == [
+    assert [record.message for record in kit_records(caplog)] == [
         "PureMarketMaking: nothing to quote; the stage that left nothing over is trading_rules"
     ]
     b.strategy.params.order_amount = 1

@@ -10,6 +10,7 @@ from kit.strategy.params import Params, param
 from kit.strategy.strategy_base import StrategyBase
 from kit.types.events import MarketEvent, MarketOrderFailureEvent, OrderExpiredEvent
 from kit.types.orders import OrderState, OrderType
+from tests.support.kit_logs import kit_records
 from tests.support.mock_market import MockMarket
 
 D = Decimal
@@ -293,11 +294,11 @@ def test_ticks_wait_for_the_market_with_one_warning(run, caplog):
     b.market.ready = False
     with caplog.at_level(logging.WARNING):
         b.til(899)
-        assert [record.message for record in caplog.records] == [
+        assert [record.message for record in kit_records(caplog)] == [
             "Recorder waits: not ready: mock; see the status of the market for what is missing"
         ]
         b.til(999)
-    assert len(caplog.records) == 2
+    assert len(kit_records(caplog)) == 2
     assert waits == list(range(1, 1000))
     b.market.ready = True
     b.til(1000)
@@ -359,7 +360,7 @@ def test_a_failing_hook_is_counted_and_its_tick_counts_as_failed(run, caplog):
     b.til(1)
     assert (b.strategy.health.total_errors, b.strategy.consecutive_errors) == (1, 1)
     assert len(b.strategy.active_orders) == 1, "the placing itself went through"
-    assert any(record.exc_info for record in caplog.records)
+    assert any(record.exc_info for record in kit_records(caplog))
     b.til(2)
     assert b.strategy.consecutive_errors == 2
     b.til(3)

@@ -20,9 +20,9 @@ function render({ model, el }) {
   const save = make("button", { type: "button", title: "keep what the form shows as a preset" }, "Save as");
   const presets = make("div", { class: "presets", role: "group", "aria-label": "presets" }, chosen, load, saveName, save);
   const form = make("form", { novalidate: true, autocomplete: "off" }, main, details,
-    make("div", { class: "foot" }, apply, revert, said), presets);
+    make("div", { class: "foot" }, apply, revert, once, said), presets);
   const root = make("div", { class: "kit kit-controls", "data-lm-suppress-shortcuts": "true" },
-    make("div", { class: "head" }, title, hint, once), form);
+    make("div", { class: "head" }, title, hint), form);
   el.append(root);
   const rows = new Map();
   let built = "", values = {}, listed = "", replace = "";

@@ -122,8 +122,10 @@ class Notebook:
         return self.lab.root / self.name
 
     def open(self) -> Notebook:
-        """Show it and wait for its kernel."""
+        """Show it in light colours, whatever an earlier test left, and wait for its kernel."""
         open_notebook(self.page, self.lab, self.name)
+        if self.page.evaluate("() => document.body.dataset.jpThemeLight") != "true":
+            self.theme("Light")
         return self
 
     def run_all(self, timeout: float = 300.0) -> None:

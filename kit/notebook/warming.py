@@ -1,7 +1,8 @@
-"""Loads ahead what a first figure needs, so that it does not hold up the kernel's loop, on which the core lives."""
+"""Loads ahead what a first panel and a first figure need, so that it does not hold up the kernel's loop, a core's home."""
 
 from __future__ import annotations
 
+import importlib
 import logging
 import threading
 from typing import Final
@@ -13,20 +14,22 @@ _threads: list[threading.Thread] = []
 
 
 def warm_up() -> threading.Thread:
-    """Make a figure on a thread of its own, once a process, and return the thread.
+    """Load panels and make a figure on a thread of its own, once a process, and return the thread.
 
-    A first plotly figure loads nbformat with all its schemas: measured 3 to 9 s in which a loop would stand still, long
-    enough for live trading to end by itself. On a thread the loop has its turn every few milliseconds.
+    A first panel loads ipywidgets: measured 0.4 s and a late tick. A first plotly figure loads nbformat with all its
+    schemas: measured 3 to 9 s in which a loop would stand still, long enough for live trading to end by itself. On a
+    thread the loop has its turn every few milliseconds.
     """
     with _lock:
         if not _threads:
-            _threads.append(threading.Thread(target=_load, name="kit warms up figures", daemon=True))
+            _threads.append(threading.Thread(target=_load, name="kit warms up displays", daemon=True))
             _threads[0].start()
     return _threads[0]
 
 
 def _load() -> None:
     try:
+        importlib.import_module("kit.notebook.cockpit_widget")
         import plotly.io
         from plotly.subplots import make_subplots
 
@@ -34,5 +37,5 @@ def _load() -> None:
         # Read only: renderers and nbformat load by it, while showing a figure would print into somebody's cell.
         _ = plotly.io.renderers
     except Exception:
-        # Figures may be missing or broken here; who asks for one will hear of it.
-        logger.debug("figures cannot be loaded ahead", exc_info=True)
+        # They may be missing or broken here; who asks for one will hear of it.
+        logger.debug("panels or figures cannot be loaded ahead", exc_info=True)

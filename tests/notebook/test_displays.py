@@ -359,10 +359,10 @@ async def test_wrong_names_are_answered_with_the_likely_one(core):
         TradingCore("empty")["binance"]
 
 
-# -- what a first figure loads -----------------------------------------------------------------------------------------
+# -- what a first panel and a first figure load ------------------------------------------------------------------------
 
 
-async def test_in_a_kernel_figures_are_loaded_while_connecting_and_elsewhere_not():
+async def test_in_a_kernel_panels_and_figures_are_loaded_while_connecting_and_elsewhere_not():
     code = (
         "import asyncio, sys, types, kit\n"
         "from kit.types.drawn import warm\n"
@@ -374,11 +374,12 @@ async def test_in_a_kernel_figures_are_loaded_while_connecting_and_elsewhere_not
         "from kit.notebook.warming import warm_up\n"
         "thread = warm_up()\n"
         "thread.join(500)\n"
-        "print(thread is warm_up(), thread.daemon, 'plotly.io._renderers' in sys.modules)\n"
+        "print(thread is warm_up(), thread.daemon)\n"
+        "print('kit.notebook.widgets' in sys.modules, 'plotly.io._renderers' in sys.modules)\n"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
     told, _ = await asyncio.wait_for(process.communicate(), 600)
-    assert told.decode().split() == ["False", "False", "True", "True", "True"]
+    assert told.decode().split() == ["False", "False", "True", "True", "True", "True"]
 
 
 async def test_the_history_of_a_core_that_runs_in_a_thread_is_had_from_here(venue):

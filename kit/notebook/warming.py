@@ -1,4 +1,4 @@
-"""Loads ahead what a first panel and a first figure need, so that it does not hold up the kernel's loop, a core's home."""
+"""Loads ahead what a first panel and a first figure need, so that they do not hold up the loop a core lives on."""
 
 from __future__ import annotations
 

@@ -145,8 +145,9 @@ def kernel() -> dict[str, Any]:
     from kit.simulation.engine import MatchingEngine
     from kit.simulation.feed import FeedColumns
 
-    (feed_folder,) = {path.parent for path in (Path(os.environ["KIT_CACHE"]) / "feeds").rglob("code.npy")}
-    feed = FeedColumns.open(feed_folder)
+    kept = (Path(os.environ["KIT_CACHE"]) / "feeds").rglob("code.npy")
+    # Runs that start later in the recording keep a shorter feed of their own.
+    feed = FeedColumns.open(max(kept, key=lambda path: path.stat().st_size).parent)
     columns = [np.ascontiguousarray(getattr(feed, name)) for name in ("code", "tick", "qty")]
     times: dict[str, list[float]] = {"cpu": [], "sum": []}
     for _ in range(3):

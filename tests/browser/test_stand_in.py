@@ -11,7 +11,7 @@ SHOW = """async ([source, kernel]) => {
     const model = {
         get: name => name === 'snapshot' ? '<table><tr><td>61,700.12</td></tr></table>' : undefined,
         widget_manager: kernel ? { kernel: {} } : {},
-        send: () => {},
+        send: message => { window.visible = message.visible; },
         on: (_, listener) => listeners.add(listener),
         off: (_, listener) => listeners.delete(listener),
     };
@@ -26,9 +26,10 @@ SHOW = """async ([source, kernel]) => {
 def show(page):
     page.clock.install()
 
-    def show(widget, *, kernel=False):
+    def show(widget, *, kernel=False, seen=True):
         page.add_style_tag(content=widget._css)
         page.evaluate(SHOW, [widget._esm, kernel])
+        page.wait_for_function("seen => window.visible === seen", arg=seen)
 
     return show
 
@@ -44,6 +45,17 @@ def test_without_a_kernel_the_page_shows_what_was_there(show, page, widget):
     expect(snapshot).to_contain_text("live only where its kernel runs")
     root = page.locator("body > .kit").first
     assert root.bounding_box()["height"] <= 1
+
+
+def test_a_panel_that_nobody_sees_gets_no_frames_and_needs_none(show, page):
+    page.evaluate("() => { document.body.innerHTML = '<div style=\"height: 5000px\"></div>'; }")
+    show(LadderWidget, kernel=True, seen=False)
+    page.clock.fast_forward(60_000)
+    expect(page.locator(".kit-snapshot")).to_have_count(0)
+    page.locator(".kit-ladder").scroll_into_view_if_needed()
+    page.wait_for_function("() => window.visible === true")
+    page.clock.fast_forward(3000)
+    expect(page.locator(".kit-snapshot")).to_have_count(1)
 
 
 def test_a_view_that_ends_takes_it_away(show, page):

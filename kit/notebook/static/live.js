@@ -5,11 +5,12 @@ const SIGN_OF_LIFE = 10000; // ms
 const ANSWER_LIMIT = 8000; // ms
 const FIRST_FRAME = 3000; // ms
 
-// What was to be seen when the panel was shown stands in while no frame comes: for good where nobody could send one, as
-// on an exported page, below the panel where the kernel is only busy.
+// What was to be seen when the panel was shown stands in where it is looked at and no frame comes: for good where nobody
+// could send one, as on an exported page, below the panel where the kernel is only busy.
 function standIn(model, root) {
-  let place = null;
-  const late = setTimeout(() => {
+  let late = 0, place = null;
+  function begin() {
+    late = 0;
     const snapshot = model.get?.("snapshot");
     if (!snapshot) return;
     const alone = !model.widget_manager?.kernel;
@@ -18,14 +19,19 @@ function standIn(model, root) {
     place.append(make("small", {}, `as it was when it was shown; ${alone ? "live only where its kernel runs" : "the kernel is busy or gone"}`));
     root.after(place);
     root.classList.toggle("stood-in", alone);
-  }, FIRST_FRAME);
-  return () => { clearTimeout(late); place?.remove(); root.classList.remove("stood-in"); };
+  }
+  return {
+    expect(seen) { // nobody sends frames to a view that is not seen
+      if (!seen) { clearTimeout(late); late = 0; } else if (!late && !place) late = setTimeout(begin, FIRST_FRAME);
+    },
+    end() { clearTimeout(late); place?.remove(); root.classList.remove("stood-in"); },
+  };
 }
 
 function connect(model, el, { merge = (_state, frame) => frame, paint, retheme = () => {}, news = () => {}, patience = ANSWER_LIMIT }) {
   const id = crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2);
   const waiting = new Map();
-  const endStandIn = standIn(model, el);
+  const stand = standIn(model, el);
   let onScreen = false, seq = 0, state = null, due = 0, number = 0, asked = false;
 
   const seen = () => onScreen && document.visibilityState === "visible";
@@ -33,6 +39,7 @@ function connect(model, el, { merge = (_state, frame) => frame, paint, retheme =
   const saving = () => model.widget_manager?._settings?.saveState;
   const tell = (paint = false) => {
     asked = paint;
+    if (state === null) stand.expect(seen());
     model.send({ kind: "view", id, visible: seen(), paint, saving: saving() });
   };
 
@@ -56,7 +63,7 @@ function connect(model, el, { merge = (_state, frame) => frame, paint, retheme =
     }
     seq = message.seq;
     asked = false;
-    if (state === null) endStandIn();
+    if (state === null) stand.end();
     state = merge(message.full ? null : state, message, buffers);
     soon();
   }
@@ -90,7 +97,7 @@ function connect(model, el, { merge = (_state, frame) => frame, paint, retheme =
   function close() {
     clearInterval(beat);
     clearTimeout(soonAgain);
-    endStandIn();
+    stand.end();
     if (due) cancelAnimationFrame(due);
     watcher.disconnect();
     themes.disconnect();

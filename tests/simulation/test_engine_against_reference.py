@@ -61,19 +61,21 @@ class Chances:
 
 @st.composite
 def markets(draw: Any) -> list[Row]:
-    # A narrow range makes for queues and crossings, a wide one for levels outside of the small window.
-    width = draw(st.sampled_from([4, 12, 400]))
+    # A narrow range makes for crossings, a wide one for levels outside of the small window, and where the sides stay
+    # apart (0) orders live long enough for their queues to move.
+    width = draw(st.sampled_from([0, 0, 4, 12, 400]))
     middle = draw(st.sampled_from([500, 5000]))
     rows = []
     count = draw(st.integers(1, 60))
     chances = Chances(draw, 8 * count)
+    kinds = ["depth"] * 12 + ["trade"] * 5 + ["snapshot", "clear", "gap"] if width else ["depth"] * 5 + ["trade"] * 4
     for _ in range(count):
-        kind = chances.of(["depth"] * 12 + ["trade"] * 5 + ["snapshot", "clear", "gap"])
+        kind = chances.of(kinds)
         side = chances.of([BID, ASK] if kind != "gap" else [-1])
         if kind == "clear" and chances.of([False, True]):
             side = -1
         lean = -1 if side == BID else 1
-        tick = middle + lean * (chances.below(width + width // 4 + 1) - width // 4)
+        tick = middle + lean * (chances.below(width + width // 4 + 1) - width // 4 if width else 1 + chances.below(3))
         qty = (chances.below(9) if kind == "depth" else 1 + chances.below(8)) * LOT / chances.of([1, 1, 4])
         qty = 0.0 if qty < LOT / 2 else qty
         if kind == "trade":
@@ -85,12 +87,17 @@ def markets(draw: Any) -> list[Row]:
 @st.composite
 def actions(draw: Any) -> list[tuple[Any, ...]]:
     listed: list[tuple[Any, ...]] = []
+    rest = draw(st.booleans())  # on the own side of the middle, near it, until something fills them
     count = draw(st.integers(1, 14))
     chances = Chances(draw, 7 * count)
     for number in range(count):
         wait = chances.below(16)
         what = chances.of(["submit"] * 5 + ["cancel", "look", "look", "step"])
-        if what == "submit":
+        if what == "submit" and rest:
+            side = chances.of([BID, ASK])
+            tick = (1 + chances.below(3)) * (-1 if side == BID else 1)
+            listed.append((wait, what, number + 1, side, tick, 1 + chances.below(12), "limit", "GTC"))
+        elif what == "submit":
             side = chances.of([BID, ASK])
             tick = chances.below(17) - 8
             kind = chances.of(["limit"] * 5 + ["post_only", "market"])

@@ -193,6 +193,26 @@ def test_self_trade_prevention(mode: str, outcome: Submission, expected: list[tu
     assert fills(engine) == expected
 
 
+@pytest.mark.parametrize(
+    ("mode", "outcome", "expected"),
+    [
+        ("EXPIRE_TAKER", Submission(Outcome.EXPIRED, 10), []),
+        (
+            "EXPIRE_MAKER",
+            Submission(Outcome.FILLED, 0),
+            [(2, 101, 4, "TAKER"), (1, 102, 0, "EXPIRED"), (2, 102, 6, "TAKER")],
+        ),
+        ("EXPIRE_BOTH", Submission(Outcome.EXPIRED, 10), []),
+        ("NONE", Submission(Outcome.FILLED, 0), [(2, 101, 4, "TAKER"), (2, 102, 6, "TAKER")]),
+    ],
+)
+def test_all_or_nothing_does_not_count_what_lies_behind_own_orders(mode, outcome, expected):
+    engine = engine_on(exchange=PartialFill(SelfTradePrevention[mode]))
+    engine.submit(1, SELL, 102, 5, now_ns=50)
+    assert engine.submit(2, BUY, 102, 10, time_in_force=TimeInForce.FOK, now_ns=50) == outcome
+    assert fills(engine) == expected
+
+
 def test_own_orders_at_one_price_share_a_trade():
     """hftbacktest gives the whole trade to each of them."""
     engine = engine_on((TRADE, -1, 99, 6.5))

@@ -8,18 +8,7 @@ from playwright.sync_api import expect
 import kit
 from kit.notebook.controls_model import ControlsModel
 from kit.notebook.widgets import ControlsWidget
-
-SHOW = """async source => {
-    const listeners = new Set();
-    window.tell = message => { for (const listener of listeners) listener(message, []); };
-    const model = {
-        send: async message => { for (const answer of await window.toKernel(message)) window.tell(answer); },
-        on: (_, listener) => listeners.add(listener),
-        off: () => {},
-    };
-    const script = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));
-    const { default: widget } = await import(script);
-    widget.render({ model, el: document.body }); }"""
+from tests.browser import bare_page
 
 
 class Making(kit.Strategy):
@@ -54,8 +43,7 @@ def form(page, strategy):
         return frame(True) if message.get("paint") else []
 
     page.expose_function("toKernel", on_message)
-    page.add_style_tag(content=ControlsWidget._css)
-    page.evaluate(SHOW, ControlsWidget._esm)
+    bare_page.show(page, ControlsWidget)
     expect(page.get_by_label("bid spread", exact=True).last).to_be_visible()
     return page.locator(".kit-controls")
 

@@ -4,22 +4,14 @@ import pytest
 from playwright.sync_api import expect
 
 from kit.notebook.cockpit_widget import RedWidget, SwitchWidget
+from tests.browser import bare_page
 
-# A panel on an empty page; the test is the kernel.
-SHOW = """async source => {
-    const listeners = new Set();
-    const model = { send: () => {}, on: (_, listener) => listeners.add(listener), off: () => {} };
-    const script = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));
-    const { default: widget } = await import(script);
-    widget.render({ model, el: document.body });
-    window.tell = message => { for (const listener of listeners) listener(message, []); };
-    window.painted = () => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done))); }"""
 TELL = "async message => { window.tell(message); await window.painted(); }"
 
 
 @pytest.fixture
 def show(page):
-    return lambda widget: page.evaluate(SHOW, widget._esm)
+    return lambda widget: bare_page.show(page, widget)
 
 
 def press(*ways):

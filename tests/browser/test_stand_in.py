@@ -5,21 +5,9 @@ from playwright.sync_api import expect
 
 from kit.notebook.cockpit_widget import CockpitWidget
 from kit.notebook.widgets import LadderWidget
+from tests.browser import bare_page
 
-SHOW = """async ([source, kernel]) => {
-    const listeners = new Set();
-    const model = {
-        get: name => name === 'snapshot' ? '<table><tr><td>61,700.12</td></tr></table>' : undefined,
-        widget_manager: kernel ? { kernel: {} } : {},
-        send: message => { window.visible = message.visible; },
-        on: (_, listener) => listeners.add(listener),
-        off: (_, listener) => listeners.delete(listener),
-    };
-    const script = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));
-    const { default: widget } = await import(script);
-    const close = widget.render({ model, el: document.body });
-    window.tell = message => { for (const listener of listeners) listener(message, []); };
-    window.leave = close; }"""
+SNAPSHOT = "<table><tr><td>61,700.12</td></tr></table>"
 
 
 @pytest.fixture
@@ -27,8 +15,7 @@ def show(page):
     page.clock.install()
 
     def show(widget, *, kernel=False, seen=True):
-        page.add_style_tag(content=widget._css)
-        page.evaluate(SHOW, [widget._esm, kernel])
+        bare_page.show(page, widget, snapshot=SNAPSHOT, kernel=kernel)
         page.wait_for_function("seen => window.visible === seen", arg=seen)
 
     return show

@@ -95,9 +95,27 @@ def voila(tmp_path):
         server.stop()
 
 
+RENDERER = re.compile(r"/@jupyter-widgets/jupyterlab-manager/static/.*\.js")
+
+
+def let_the_renderer_wait(page):
+    """Let ipywidgets' renderer wait for a model for as long as it takes.
+
+    It gives up after 2 s without a last look, for good where the models have come meanwhile ("model not found"). On
+    the quickstart's page they come after some 2.2 s, as plotly draws first, so a busy browser may lose this race.
+    """
+
+    def serve(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, body=re.sub(r"(Date\.now\(\)-\w+<)2e3", r"\g<1>9e5", answer.text()))
+
+    page.route(RENDERER, serve)
+
+
 def open_page(chromium, url):
     """Return the page and its cockpit; without one the test says what the page said."""
     page, said = new_page(chromium, 1000, 1400), []
+    let_the_renderer_wait(page)
     page.on("console", lambda message: said.append(f"{message.type}: {message.text[:200]}"))
     page.on("pageerror", lambda error: said.append(f"error: {error}"))
     page.on("websocket", lambda socket: (said.append(socket.url), watch(socket, said)))

@@ -19,6 +19,7 @@ _COMMANDS = {
     "keys": "store API keys where the kit finds them, list, try and remove them",
     "lab": "open JupyterLab: the quickstart notebook left, its cockpit right",
     "notebook": "make a notebook to write a strategy in",
+    "red": "press the red button of cores that other processes run: cancel all, switch off",
     "record": "record order books and trades into files, without a strategy",
     "testnet": "run the loopback exchange until interrupted",
 }

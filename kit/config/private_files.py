@@ -14,18 +14,20 @@ from kit.errors import NotReady
 _LOCK_PATIENCE: Final = 10.0
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, *, lasting: bool = True) -> None:
     """Write a file that only its owner can read, so that a crash leaves the old one or the new one, never a half.
 
-    Folders that are missing are made. Raises ``OSError``.
+    ``lasting=False`` does not wait for the disk: for what a process tells others of itself, and writes anew. Folders
+    that are missing are made. Raises ``OSError``.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600 from the first byte
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                file.flush()
+                os.fsync(file.fileno())
         Path(temporary).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -9,7 +9,6 @@ from kit.errors import NotReady, NotSupported
 from kit.notebook.core_model import CoreModel, WholeFrames
 from kit.notebook.formats import escape
 from kit.notebook.subshell import red_path
-from kit.notebook.switch_model import read_only
 
 if TYPE_CHECKING:
     from kit.trading.red_button import RedPress
@@ -32,7 +31,7 @@ class RedModel(WholeFrames, CoreModel):
             "path": red_path().text,
             "guarded": guard is not None and bool(guard.accounts),
             "stall_limit": guard.stall_limit if guard is not None else None,
-            "read_only": read_only(self.core),
+            "elsewhere": "" if self.core.read_only is None else self.core.read_only.where_to_press,
             "press": _press(self.core.red_button.last),
         }
 
@@ -40,8 +39,8 @@ class RedModel(WholeFrames, CoreModel):
         """Press: ``{"do": "red"}``; on any thread."""
         if message.get("do") != "red":
             raise NotSupported(f"the red button takes no command {message.get('do')!r}")
-        if who := read_only(self.core):
-            raise NotReady(f"press it where the core runs: {who}")
+        if view := self.core.read_only:
+            raise NotReady(view.where_to_press)
         return {"press": _press(self.core.red_button("the red button in the notebook"))}
 
     def follow(self, tell: Callable[[Mapping[str, Any]], None]) -> Callable[[], None]:

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 from kit.core.tasks import TaskSupervisor
 from kit.core.time_source import TimeSource
 from kit.trading.instance_lock import Instance, InstanceLock, core_file, this_process
+from kit.trading.red_button import RedButton
+from kit.trading.red_door import RedDoor
 from kit.trading.state_file import StateFile
 from kit.trading.telling import Telling, ToldCore
 from kit.trading.watching import ReadOnly, Watching
@@ -24,6 +26,7 @@ class InstancedCore(ToldCore, Protocol):
     """What is asked of a core."""
 
     supervisor: TaskSupervisor
+    red_button: RedButton
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class CoreInstance:
         self._lock = InstanceLock(core.name)
         self._view: ReadOnly | None = None
         self._telling: Telling | None = None
+        self._door: RedDoor | None = None
         self._file: StateFile | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -83,7 +87,17 @@ class CoreInstance:
             self._file = StateFile(core_file(self._core.name, "json"))
             instance = this_process(self._time_source.time())
             self._telling = Telling(self._core, instance, self._file, self._time_source)
+            self._open_door(instance)
         self._keep_up(self._telling.run(), "telling")
+
+    def _open_door(self, instance: Instance) -> None:
+        door = RedDoor(self._core.name, self._core.red_button, instance)
+        try:
+            door.open()
+        except OSError as error:
+            logger.warning("core %s: no other process can press its red button: %s", self._core.name, error)
+        else:
+            self._door = door
 
     async def _watch(self) -> None:
         file = StateFile(core_file(self._core.name, "json"))
@@ -120,5 +134,7 @@ class CoreInstance:
         self._task = None
         if self._file is not None and self._lock.held:
             self._file.remove()
-        self._file = self._telling = None
+        if self._door is not None:
+            self._door.close()
+        self._file = self._telling = self._door = None
         self._lock.release()

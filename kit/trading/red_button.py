@@ -116,7 +116,7 @@ class RedButton:
             self._count += 1
             press = self.last = RedPress(self._count, reason, self._time_source.time(), ())
         if self._core.read_only is not None:
-            self._note(press.number, RedWay("core", "failed", f"press it where the core runs: {self._core.read_only}"))
+            self._note(press.number, RedWay("core", "failed", self._core.read_only.where_to_press))
             return self.last if self.last.number == press.number else press
         self._halt(reason)
         if not self._core.connectors:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from kit.config.private_files import write_whole
 from kit.errors import InvalidInput
 from kit.orders.in_flight_order import InFlightOrder
 from kit.orders.session_log import PairTotals
@@ -68,7 +67,7 @@ class StateFile:
         data = dumps({"version": VERSION, **content})
         with self._lock:
             if not self._removed:
-                _replace(self.path, data)
+                write_whole(self.path, data, lasting=False)
 
     def remove(self) -> None:
         """Take the file away: nobody runs the core any more."""
@@ -85,19 +84,6 @@ class StateFile:
             if not isinstance(error, FileNotFoundError):
                 logger.info("%s does not read: %s", self.path, error)
             return None
-
-
-def _replace(path: Path, data: bytes) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600 from the first byte
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
 
 
 def connector_entry(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Final
@@ -66,6 +67,12 @@ class ReadOnly:
         state = f", {self.seen.trading_state}" if self.seen is not None and self.seen.trading_state else ""
         silence = " It has told nothing for some seconds: a cell may block it." if self.silent else ""
         return f"Core {self.core_name!r} runs in {self.instance}{state}; this is a view of it.{silence}"
+
+    @property
+    def where_to_press(self) -> str:
+        """Return where the red button of this core can be pressed."""
+        command = f"kit red {shlex.quote(self.core_name)}"
+        return f"press it where the core runs, or in a terminal: {command}. {self.text}"
 
     def __str__(self) -> str:
         return self.text

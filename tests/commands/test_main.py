@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_command_has_help(capsys):
-    for command in ("backtest", "demo", "doctor", "keys", "lab", "notebook", "record", "testnet"):
+    for command in ("backtest", "demo", "doctor", "keys", "lab", "notebook", "record", "red", "testnet"):
         with pytest.raises(SystemExit) as caught:
             main([command, "--help"])
         assert caught.value.code == 0

@@ -39,6 +39,7 @@ def _facts(core: kit.TradingCore) -> dict[str, Any]:
     return {
         "pid": os.getpid(),
         "modes": {name: connector.mode for name, connector in core.connectors.items()},
+        "state": core.switch.state.value,
         "view": None if view is None else {"pid": view.pid, "ended": view.ended, "text": view.text},
         "open": sorted(order.client_order_id for order in orders if order.current_state is OrderState.OPEN),
         "acted": core.strategy is not None and bool(core.strategy.active_orders),

@@ -11,7 +11,9 @@ from kit.core.manual_time import ManualTime
 from kit.core.tasks import TaskSupervisor
 from kit.errors import NotReady
 from kit.guard.messages import GuardReport
+from kit.trading.instance_lock import Instance
 from kit.trading.red_button import RedButton
+from kit.trading.watching import ReadOnly
 
 
 class Guard:
@@ -195,8 +197,11 @@ async def test_a_listener_that_fails_keeps_nobody_from_hearing(stage, caplog):
 
 async def test_a_view_of_another_process_core_says_where_to_press():
     core = Stage()
-    core.read_only = "core 'main' runs elsewhere"
+    core.read_only = ReadOnly("my core", Instance(7, 1.0, "a.ipynb"), None)
     press = core.button("now")
     assert press.stage == "failed"
-    assert "press it where the core runs: core 'main' runs elsewhere" in press.text
+    assert (
+        "press it where the core runs, or in a terminal: kit red 'my core'. Core 'my core' runs in a.ipynb"
+        in press.text
+    )
     assert core.halted == []

@@ -49,9 +49,9 @@ function render({ model, el }) {
     news(message) { tell(message.press); },
     paint(frame) {
       last = frame;
-      button.disabled = Boolean(frame.read_only);
-      setText(open, frame.read_only ? "where it runs" : frame.accounts.length ? `${frame.open} open` : "nothing to cancel");
-      button.title = frame.read_only ? `Press it where the core runs: ${frame.read_only}` : `Cancels every open order of ${frame.core} now, pauses the strategy, switches off.\n` +
+      button.disabled = Boolean(frame.elsewhere);
+      setText(open, frame.elsewhere ? "where it runs" : frame.accounts.length ? `${frame.open} open` : "nothing to cancel");
+      button.title = frame.elsewhere ? frame.elsewhere : `Cancels every open order of ${frame.core} now, pauses the strategy, switches off.\n` +
         `While a cell runs: ${frame.path}`;
       button.setAttribute("aria-label", `Red button: cancel all ${frame.open} open orders of ${frame.core} now, pause the strategy and switch off`);
       tell(frame.press);

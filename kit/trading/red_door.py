@@ -45,22 +45,18 @@ class RedDoor:
         self._path = core_file(core_name, _SUFFIX)
         self._key = secrets.token_hex(16)
         self._instance = instance
-        self._listening: socket.socket | None = None
         self._wake: socket.socket | None = None
 
     def open(self) -> None:
         """Listen from now on; raises ``OSError``."""
         listening = socket.create_server(("127.0.0.1", 0))
-        self._wake, woken = socket.socketpair()
-        self._listening = listening
+        listening.setblocking(False)
         try:
             write_whole(self._path, self._words(listening.getsockname()[1]), lasting=False)
         except OSError:
-            self._wake.close()
-            woken.close()
             listening.close()
-            self._listening = self._wake = None
             raise
+        self._wake, woken = socket.socketpair()
         name = f"red button of {self._core_name}"
         threading.Thread(target=self._listen, args=(listening, woken), name=name, daemon=True).start()
 
@@ -70,7 +66,7 @@ class RedDoor:
 
     def close(self) -> None:
         """Listen no more; idempotent."""
-        wake, self._wake, self._listening = self._wake, None, None
+        wake, self._wake = self._wake, None
         if wake is None:
             return
         wake.close()  # the thread sees its end of the pair end
@@ -80,7 +76,7 @@ class RedDoor:
                 self._path.unlink(missing_ok=True)
 
     def __repr__(self) -> str:
-        return f"<RedDoor of {self._core_name!r}: {'closed' if self._listening is None else 'open'}>"
+        return f"<RedDoor of {self._core_name!r}: {'closed' if self._wake is None else 'open'}>"
 
     # -- for the door's thread -------------------------------------------------------------------------------------
 
@@ -105,7 +101,7 @@ class RedDoor:
                     logger.warning("somebody knocked at the red button of core %s without its key", self._core_name)
                     return
                 self._press(str(asked["reason"]), guest)
-            except (OSError, ValueError, LookupError, TypeError) as error:
+            except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
                 logger.info("red button: somebody knocked who said nothing that is understood: %s", error)
 
     def _press(self, reason: str, guest: socket.socket) -> None:

@@ -114,6 +114,8 @@ def test_nobody_listens_to_the_button_afterwards(door):
         b'{"key": "guessed", "reason": "x"}\n',
         b'{"key": null, "reason": "x"}\n',
         b"\xff\n",
+        b'{"key": "\\ud800", "reason": "x"}\n',
+        b"[" * 4000 + b"\n",
         b"x" * 5000 + b"\n",
     ],
 )

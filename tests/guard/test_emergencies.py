@@ -4,10 +4,13 @@ import os
 import signal
 from pathlib import Path
 
+import psutil
+
 from kit.connectors.client_order_ids import tag_of
 from kit.guard.diary import read_diary
 from tests.support.guarded_core import alive
 from tests.support.stack import INSIDE, connected, until
+from tests.support.terminal import kit_command
 
 STALL_LIMIT = 6.0  # a busy machine may keep a process waiting for some seconds; what blocks the core has no end
 
@@ -112,3 +115,16 @@ async def test_an_exchange_that_does_not_answer_is_asked_until_it_does(testnet, 
     await none_left(name)
     await until(lambda: not alive(facts["guard"]), "the guard ends")
     assert "given up" not in events(facts["log"])
+
+
+async def test_the_button_works_from_a_terminal_while_the_loop_is_blocked(testnet, start):
+    core = start(name="from a terminal")
+    await core.hear()
+    process = psutil.Process(core.pid)
+    before = process.cpu_times().user
+    core.say("spin")
+    await until(lambda: process.cpu_times().user > before + 1, "the loop is blocked")
+    said = await kit_command("red", "from a terminal")
+    assert "3 orders cancelled, 0 open on binance, verified" in said
+    assert "the core cancels" not in said  # its loop is blocked still
+    assert await testnet.open_orders(tag_of("from a terminal")) == []

@@ -15,6 +15,7 @@ import pytest
 from kit.connectors.client_order_ids import tag_of
 from kit.trading.instance_lock import core_file, free_name
 from kit.trading.state_file import StateFile
+from tests.support.terminal import kit_command
 
 _names = itertools.count(1)
 
@@ -115,9 +116,9 @@ async def test_the_red_button_in_a_terminal_empties_the_exchange_and_takes_the_c
     await owner.ask("connect")
     await owner.until(lambda facts: len(facts["open"]) == 2, "two open orders")
     await view.ask("connect")
-    listed = await kit_red("--list", start.name)
+    listed = await kit_command("red", "--list", start.name)
     assert f"{start.name}: in instanced_core.py (pid {owner.pid}, since " in listed  # not the view
-    said = await kit_red(start.name)
+    said = await kit_command("red", start.name)
     assert f"{start.name}: core off; binance: 2 orders cancelled" in said
     if start.mode == "live":
         assert await testnet.open_orders(tag_of(start.name)) == []
@@ -125,14 +126,6 @@ async def test_the_red_button_in_a_terminal_empties_the_exchange_and_takes_the_c
     assert (facts["open"], facts["state"]) == ([], "off")
     await owner.ask("stop")
     assert not core_file(start.name, "red").exists()
-
-
-async def kit_red(*arguments):
-    """Return what `kit red` prints; it must get there."""
-    command = [sys.executable, "-m", "kit", "red", *arguments]
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=180, check=False)
-    assert (done.returncode, done.stderr) == (0, ""), done
-    return done.stdout
 
 
 async def test_stop_lets_another_process_run_it_at_once(start):

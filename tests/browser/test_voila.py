@@ -106,7 +106,7 @@ def let_the_renderer_wait(page):
     """
 
     def serve(route):
-        answer = route.fetch()
+        answer = route.fetch(timeout=180_000)
         route.fulfill(response=answer, body=re.sub(r"(Date\.now\(\)-\w+<)2e3", r"\g<1>9e5", answer.text()))
 
     page.route(RENDERER, serve)

@@ -98,7 +98,7 @@ class RedButton:
     It acts at once and waits for nothing. Where a connector is guarded, the guard process cancels and asks the
     exchange, whether or not a cell blocks the core's loop; the loop follows as soon as it runs and takes the core to
     ``OFF``. Without a guard, as on paper, the loop does it all. ``last`` is the latest press as it stands now;
-    listeners hear of every change, on the thread that brings it.
+    listeners hear of every change, on the thread that brings it. ``kit red`` in a terminal presses it from there.
     """
 
     def __init__(self, core: RedCore, halt: Callable[[str], None], time_source: TimeSource) -> None:

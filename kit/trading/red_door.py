@@ -46,6 +46,7 @@ class RedDoor:
         self._key = secrets.token_hex(16)
         self._instance = instance
         self._wake: socket.socket | None = None
+        self._thread: threading.Thread | None = None
 
     def open(self) -> None:
         """Listen from now on; raises ``OSError``."""
@@ -58,18 +59,21 @@ class RedDoor:
             raise
         self._wake, woken = socket.socketpair()
         name = f"red button of {self._core_name}"
-        threading.Thread(target=self._listen, args=(listening, woken), name=name, daemon=True).start()
+        self._thread = threading.Thread(target=self._listen, args=(listening, woken), name=name, daemon=True)
+        self._thread.start()
 
     def _words(self, port: int) -> bytes:
         words = {"core": self._core_name, "port": port, "key": self._key, "instance": asdict(self._instance)}
         return json.dumps(words).encode()
 
     def close(self) -> None:
-        """Listen no more; idempotent."""
+        """Listen no more, and be done with that; idempotent."""
         wake, self._wake = self._wake, None
         if wake is None:
             return
         wake.close()  # the thread sees its end of the pair end
+        if self._thread is not None:
+            self._thread.join(_ANSWER)  # it waits for nothing else, and nothing is to be left of a core that stopped
         known = _read(self._path)
         if known is not None and known.key == self._key:  # else another core of this name has opened a door since
             with contextlib.suppress(OSError):

@@ -38,7 +38,7 @@ class Churner(kit.Strategy):
 async def test_calls_of_this_thread_reach_it(core):
     market, strategy = await quoting(core)
     assert core.affinity.loop is not asyncio.get_running_loop()
-    assert threads() == ["kit core threaded"]
+    assert "kit core threaded" in threads()
     assert len(core.orders) == 1
     assert not core.status.empty
     assert not core.balances.empty

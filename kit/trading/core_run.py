@@ -93,7 +93,11 @@ class CoreRun:
         core.switch.abort()
         async with core.changing:
             self._clock_task = None
-            orders_left = await self._door.empty(timeout)
+            try:
+                orders_left = await self._door.empty(timeout)
+            except BaseException:  # its connectors have ended in any case: another process may run it
+                self._instance.release()
+                raise
             await self._records.recordings.close()
             tasks_left = await core.supervisor.close()
             core.supervisor = TaskSupervisor(core.name)

@@ -91,13 +91,11 @@ class CoreInstance:
         self._keep_up(self._telling.run(), "telling")
 
     def _open_door(self, instance: Instance) -> None:
-        door = RedDoor(self._core.name, self._core.red_button, instance)
+        self._door = RedDoor(self._core.name, self._core.red_button, instance)
         try:
-            door.open()
-        except OSError as error:
+            self._door.open()
+        except (OSError, RuntimeError) as error:  # no file, no socket, no thread
             logger.warning("core %s: no other process can press its red button: %s", self._core.name, error)
-        else:
-            self._door = door
 
     async def _watch(self) -> None:
         file = StateFile(core_file(self._core.name, "json"))
@@ -134,7 +132,10 @@ class CoreInstance:
         self._task = None
         if self._file is not None and self._lock.held:
             self._file.remove()
-        if self._door is not None:
-            self._door.close()
-        self._file = self._telling = self._door = None
-        self._lock.release()
+        door, self._door = self._door, None
+        self._file = self._telling = None
+        try:
+            if door is not None:
+                door.close()
+        finally:
+            self._lock.release()

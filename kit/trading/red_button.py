@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import logging
 import threading
@@ -88,6 +89,11 @@ class RedCore(Protocol):
         """Return the connectors by name."""
         ...
 
+    @property
+    def changing(self) -> asyncio.Lock:
+        """Return what is held while connectors come and go."""
+        ...
+
 
 Listener = Callable[[RedPress], None]
 
@@ -119,7 +125,7 @@ class RedButton:
             self._note(press.number, RedWay("core", "failed", self._core.read_only.where_to_press))
             return self.last if self.last.number == press.number else press
         self._halt(reason)
-        if not self._core.connectors:
+        if self._nothing_trades():
             self._note(press.number, RedWay("core", "done", "no connectors: nothing to cancel"))
         else:
             self._by_guard(press)
@@ -132,6 +138,12 @@ class RedButton:
 
     def __repr__(self) -> str:
         return f"<RedButton of {self._core.name!r}: {self.last or 'not pressed'}>"
+
+    def _nothing_trades(self) -> bool:
+        """Tell whether there is no connector, nor one coming or going, nor one gone that left the guard work to do."""
+        core = self._core
+        guarded = core.guard is not None and bool(core.guard.accounts)
+        return not core.connectors and not core.changing.locked() and not guarded
 
     # -- the two ways ----------------------------------------------------------------------------------------------
 
@@ -183,6 +195,11 @@ class RedButton:
         self._note(press.number, RedWay("core", "acting", "the core cancels and goes off"))
         try:
             word = await self._core.switch.go_off(press.reason)
+        except asyncio.CancelledError:
+            self._note(
+                press.number, RedWay("core", "failed", "the core was stopped before; its report says what is left")
+            )
+            raise
         except Exception as error:
             self._note(press.number, RedWay("core", "failed", str(error) or type(error).__name__))
             self._core.switch.disarm(press.reason)  # tries again until the exchange has confirmed it

@@ -15,7 +15,7 @@ class Door(OpenDoor):
 
     def press(self, reason, hear, patience=15.0):
         if self.core_name == "mute":
-            raise NotReady("it does not answer")
+            raise NotReady(f"it does not answer for {patience:g} s")
         acting = RedWay("core", "acting", "waits for the core's loop")
         hear(RedPress(1, reason, 5.0, (acting,)))
         end = RedWay("core", "failed" if self.core_name == "stuck" else "done", f"pressed by {reason}")
@@ -52,10 +52,10 @@ def test_one_is_pressed_by_its_name(running, capsys):
 @pytest.mark.parametrize("other", ["stuck", "mute"])
 def test_one_that_does_not_get_there_fails_the_command_and_keeps_no_other_from_it(running, capsys, other):
     running(other, "main")
-    assert main(["red"]) == 1
+    assert main(["red", "--patience", "7"]) == 1
     said = capsys.readouterr()
     assert "main: pressed by" in said.out
-    assert ("it does not answer" in said.err) == (other == "mute")
+    assert ("it does not answer for 7 s" in said.err) == (other == "mute")
 
 
 def test_a_name_that_does_not_run_presses_nothing(running, capsys):
@@ -80,3 +80,13 @@ def test_a_list_presses_nothing(running, capsys):
         f"{name}: in a.ipynb (pid 7" for name in ("main", "mute")
     ]
     assert said.err == ""
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_nobody_thought_of_is_no_success(running, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("not thought of")
+
+    running("main")
+    monkeypatch.setattr(Door, "press", broken)
+    assert main(["red"]) == 1

@@ -124,7 +124,7 @@ async def test_the_button_works_from_a_terminal_while_the_loop_is_blocked(testne
     before = process.cpu_times().user
     core.say("spin")
     await until(lambda: process.cpu_times().user > before + 1, "the loop is blocked")
-    said = await kit_command("red", "from a terminal")
+    said = await kit_command("red", "--patience=120", "from a terminal")
     assert "3 orders cancelled, 0 open on binance, verified" in said
     assert "the core cancels" not in said  # its loop is blocked still
     assert await testnet.open_orders(tag_of("from a terminal")) == []

@@ -118,7 +118,7 @@ async def test_the_red_button_in_a_terminal_empties_the_exchange_and_takes_the_c
     await view.ask("connect")
     listed = await kit_command("red", "--list", start.name)
     assert f"{start.name}: in instanced_core.py (pid {owner.pid}, since " in listed  # not the view
-    said = await kit_command("red", start.name)
+    said = await kit_command("red", "--patience=120", start.name)
     assert f"{start.name}: core off; binance: 2 orders cancelled" in said
     if start.mode == "live":
         assert await testnet.open_orders(tag_of(start.name)) == []

@@ -11,7 +11,7 @@ import pytest
 import kit
 from kit.errors import NotReady
 from kit.trading.instance import CoreInstance
-from kit.trading.instance_lock import InstanceLock
+from kit.trading.instance_lock import InstanceLock, core_file
 from kit.trading.switch import TradingState
 from kit.trading_core import TradingCore
 from tests.support.fake_venue import PAIR
@@ -71,7 +71,10 @@ async def test_a_stop_that_is_interrupted_leaves_what_is_open_to_the_guard(core,
     await until(lambda: venue.open)
     guard = core.guarding.guard = FakeGuard()
     venue.auto = False
+    told = [core_file("interrupted", suffix) for suffix in ("json", "red")]
+    await until(lambda: all(path.exists() for path in told))
     await interrupted(core.stop(timeout=60), lambda: venue.cancelled)
+    assert not any(path.exists() for path in told)  # nothing of it runs here any more
     assert guard.did == ["cancel on binance"]
     assert core.trading_state is TradingState.OFF
     assert "may be open" in caplog.text

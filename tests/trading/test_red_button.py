@@ -63,6 +63,7 @@ class Stage:
         self.guard = Guard()
         self.switch = Switch()
         self.connectors = {"binance": object()}
+        self.changing = asyncio.Lock()
         self.halted = []
         self.told = []
         self.read_only = None
@@ -163,10 +164,43 @@ async def test_a_guard_that_was_ended_leaves_it_to_the_loop(stage):
 
 async def test_nothing_connected_is_nothing_to_cancel(stage):
     stage.connectors = {}
+    stage.guard.accounts = ()
     press = stage.button()
     assert (press.stage, press.text) == ("done", "no connectors: nothing to cancel")
     assert stage.guard.commands == []
     assert stage.halted == ["the red button"]
+
+
+async def test_what_a_connector_left_behind_is_the_guards_still(stage):
+    stage.connectors = {}
+    press = stage.button()
+    assert press.stage == "acting"
+    assert stage.guard.commands == ["the red button"]
+    stage.guard.report()
+    stage.switch.go.set()
+    await stage.settle()
+    assert stage.button.last.stage == "done"
+
+
+async def test_a_press_while_the_first_connector_comes_in_waits_for_it(stage):
+    stage.connectors = {}
+    stage.guard.accounts = ()
+    async with stage.changing:
+        press = stage.button()
+        assert (press.stage, press.text) == ("acting", "waits for the core's loop")
+    stage.switch.go.set()
+    await stage.settle()
+    assert stage.button.last.stage == "done"
+
+
+async def test_a_core_that_is_stopped_meanwhile_ends_the_press(stage):
+    stage.guard.accounts = ()
+    stage.button()
+    await stage.settle()
+    assert stage.switch.reasons == ["the red button"]  # which waits for what stops the core
+    assert await stage.supervisor.close() == []
+    press = stage.button.last
+    assert (press.stage, press.text) == ("failed", "the core was stopped before; its report says what is left")
 
 
 async def test_a_closing_core_says_that_it_takes_nothing(stage):

@@ -106,7 +106,7 @@ class _Lines(io.TextIOBase):
         return getattr(self.before, name)
 
     def flush(self) -> None:
-        if self.before is not None:
+        if self.before is not None and not getattr(self.before, "closed", False):
             self.before.flush()
 
     def writable(self) -> bool:

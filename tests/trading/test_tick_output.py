@@ -160,3 +160,13 @@ def test_a_cell_that_begins_during_another_threads_tick_prints_below_itself(book
         sys.stdout.set_parent("cell 2")
         assert not hasattr(sys.stdout, "set_child")
     assert stream.parent == "cell 2"
+
+
+def test_what_stood_in_for_a_stream_goes_after_it_without_a_word(book, monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(sys, "stdout", stream)
+    with TickOutput(book):
+        kept = sys.stdout
+    stream.close()
+    kept.close()  # as its end does, which from Python 3.13 on shows what is raised there
+    assert kept.closed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import queue
@@ -192,6 +193,7 @@ def _embedded(workers: int, room: Path) -> Iterator[Any]:
                 local_directory=str(room / "workers"),
                 silence_logs=logging.CRITICAL,
             )
+        cluster.loop.asyncio_loop.set_exception_handler(_untold)
         try:
             with started.Client(cluster, set_as_default=False) as client:
                 yield client
@@ -210,6 +212,18 @@ def _quiet() -> Iterator[None]:
     finally:
         for handler, level in shown:
             handler.setLevel(level)
+
+
+def _untold(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Tell what nobody waited for on the cluster's loop, but for waits that ran out as the loop ended.
+
+    Those are Dask's own, such as of the senders of messages that wait for the next; they mean nothing, and would show
+    in the user's cell some time later.
+    """
+    if isinstance(context.get("exception"), TimeoutError):
+        logger.debug("on the sweep's cluster: %s", context.get("message"))
+    else:
+        loop.default_exception_handler(context)
 
 
 def _close(cluster: Any) -> None:

@@ -229,10 +229,10 @@ def test_a_door_that_says_nothing_is_an_error_that_says_so():
             found.press("by hand", lambda _: None, patience=0.05)
 
 
-@pytest.mark.parametrize("words", [b"{}\n", b"[]\n", b"x\n", b'{"ways": [{}], "number": 1}\n'])
-def test_what_no_door_of_this_kit_says_is_an_error(words):
+@contextlib.contextmanager
+def answering(words):
+    """Yield a door at which somebody says ``words`` to the first who knocks, and hangs up."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        found = OpenDoor("main", HERE, listening.getsockname()[1], "k")
 
         def answer():
             guest, _ = listening.accept()
@@ -242,27 +242,19 @@ def test_what_no_door_of_this_kit_says_is_an_error(words):
 
         thread = threading.Thread(target=answer)
         thread.start()
-        with pytest.raises(NotReady, match="it has not answered"):
-            found.press("by hand", lambda _: None)
+        yield OpenDoor("main", HERE, listening.getsockname()[1], "k")
         thread.join()
+
+
+@pytest.mark.parametrize("words", [b"{}\n", b"[]\n", b"x\n", b'{"ways": [{}], "number": 1}\n'])
+def test_what_no_door_of_this_kit_says_is_an_error(words):
+    with answering(words) as found, pytest.raises(NotReady, match="it has not answered"):
+        found.press("by hand", lambda _: None)
 
 
 def test_a_door_that_hangs_up_half_way_tells_how_it_stood():
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        found = OpenDoor("main", HERE, listening.getsockname()[1], "k")
-
-        def answer():
-            guest, _ = listening.accept()
-            with guest, guest.makefile("rb") as reading:
-                reading.readline()
-                words = {"number": 1, "reason": "x", "time": 5.0, "took": None}
-                ways = [{"name": "core", "stage": "acting", "text": "waits for the core's loop"}]
-                guest.sendall(json.dumps({**words, "ways": ways}).encode() + b"\n")
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        with pytest.raises(
-            NotReady, match=r"it hung up: it goes on there, and stood last at acting: waits for the core"
-        ):
-            found.press("by hand", lambda _: None)
-        thread.join()
+    ways = [{"name": "core", "stage": "acting", "text": "waits for the core's loop"}]
+    words = json.dumps({"number": 1, "reason": "x", "time": 5.0, "took": None, "ways": ways}).encode() + b"\n"
+    stood = r"it hung up: it goes on there, and stood last at acting: waits for the core"
+    with answering(words) as found, pytest.raises(NotReady, match=stood):
+        found.press("by hand", lambda _: None)
